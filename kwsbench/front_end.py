@@ -1,0 +1,67 @@
+"""Settings of a front-end: from samples to log-mel energies or MFCC, as a manifest or a checkpoint states them."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class FrontEnd(BaseModel):
+    """Settings of a log-mel or MFCC front-end; `kwsbench.features` computes it.
+
+    Attributes:
+        kind: `log_mel`, or `mfcc` (a cosine transform of the log-mel energies).
+        window_samples: Length of the Hann window.
+        hop_samples: Distance between frames.
+        n_fft: Length of the Fourier transform, at least `window_samples`.
+        num_mels: Number of mel bands.
+        f_min_hz: Lower edge of the lowest band.
+        f_max_hz: Upper edge of the highest band; half the sample rate where absent.
+        mel_scale: `htk` (2595 log10(1 + f/700)) or `slaney` (linear below 1 kHz).
+        mel_norm: `slaney` divides each band by its width; `none` leaves peaks at 1.
+        power: Exponent of the magnitude spectrum: 1 or 2.
+        center: Frames are centred on multiples of the hop, with the edges reflected.
+        log: `ln` (natural logarithm), `log10`, or `db` (10 log10 without a dynamic range limit).
+        log_floor: Energies are clamped to this value before the logarithm.
+        num_mfcc: Number of coefficients of an `mfcc` front-end (orthonormal DCT-II).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Literal["log_mel", "mfcc"]
+    window_samples: int = Field(gt=0)
+    hop_samples: int = Field(gt=0)
+    n_fft: int = Field(gt=0)
+    num_mels: int = Field(gt=0)
+    f_min_hz: float = Field(default=0.0, ge=0)
+    f_max_hz: float | None = Field(default=None, gt=0)
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    mel_norm: Literal["none", "slaney"] = "none"
+    power: Literal[1, 2] = 2
+    center: bool = True
+    log: Literal["ln", "log10", "db"] = "ln"
+    log_floor: float = Field(default=1e-9, gt=0)
+    num_mfcc: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window_samples > self.n_fft:
+            raise ValueError("window_samples is over n_fft")
+        if (self.kind == "mfcc") != (self.num_mfcc is not None):
+            raise ValueError("num_mfcc goes with kind = 'mfcc', and only with it")
+        if self.num_mfcc is not None and self.num_mfcc > self.num_mels:
+            raise ValueError("num_mfcc is over num_mels")
+        if self.f_max_hz is not None and self.f_max_hz <= self.f_min_hz:
+            raise ValueError("f_max_hz is not over f_min_hz")
+        return self
+
+    def with_mfcc(self, num_mfcc: int) -> FrontEnd:
+        """Returns the MFCC front-end with these settings and `num_mfcc` coefficients."""
+        return self.model_copy(update={"kind": "mfcc", "num_mfcc": num_mfcc})
+
+    def num_frames(self, num_samples: int) -> int:
+        """Returns how many frames `num_samples` samples give; 0 where they are too few for one."""
+        if self.center:
+            return 1 + num_samples // self.hop_samples
+        return max(0, 1 + (num_samples - self.n_fft) // self.hop_samples)
