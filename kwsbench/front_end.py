@@ -27,7 +27,7 @@ class FrontEnd(BaseModel):
         num_mfcc: Number of coefficients of an `mfcc` front-end (orthonormal DCT-II).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     kind: Literal["log_mel", "mfcc"]
     window_samples: int = Field(gt=0)
@@ -57,8 +57,12 @@ class FrontEnd(BaseModel):
         return self
 
     def with_mfcc(self, num_mfcc: int) -> FrontEnd:
-        """Returns the MFCC front-end with these settings and `num_mfcc` coefficients."""
-        return self.model_copy(update={"kind": "mfcc", "num_mfcc": num_mfcc})
+        """Returns the MFCC front-end with these settings and `num_mfcc` coefficients.
+
+        Raises:
+            ValueError: `num_mfcc` is not between 1 and `num_mels`.
+        """
+        return FrontEnd.model_validate(self.model_dump() | {"kind": "mfcc", "num_mfcc": num_mfcc})
 
     def num_frames(self, num_samples: int) -> int:
         """Returns how many frames `num_samples` samples give; 0 where they are too few for one."""
