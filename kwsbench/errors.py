@@ -113,5 +113,5 @@ class ProblemLog:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `did you mean 'x'?` for the known word nearest to `word`, or an empty string."""
     by_fold = {name.strip().casefold(): name for name in known}
-    near = difflib.get_close_matches(word.strip().casefold(), by_fold, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(word.strip().casefold(), by_fold, n=1, cutoff=0.65)
     return f"did you mean {by_fold[near[0]]!r}?" if near else ""

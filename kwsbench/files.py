@@ -64,12 +64,18 @@ class StagedFiles:
         return {str(path) for path in paths | {parent for path in paths for parent in path.parents}}
 
     def __call__(self, target: Path) -> Path:
-        """Returns the temporary path to write what shall become `target`."""
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        """Returns the temporary path to write what shall become `target`.
+
+        Raises:
+            InputError: `target` is a folder or a device, which no file can take the place of.
+        """
+        place = _behind_links(target)
+        temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
         self._staged[target] = temporary
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise InputError(f"cannot write {target}: it is a folder; name a file")
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "a device or pipe"
+            raise InputError(f"cannot write {target}: it is {kind}; name a file")
+        place.parent.mkdir(parents=True, exist_ok=True)
         return temporary
 
     def target_of(self, name: str | bytes | int | None) -> Path | str:
@@ -85,13 +91,18 @@ class StagedFiles:
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
         for target, temporary in self._staged.items():
-            temporary.replace(target)
+            temporary.replace(_behind_links(target))
 
     def discard(self) -> None:
         """Removes the temporary files that are still there."""
         for temporary in self._staged.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _behind_links(path: Path) -> Path:
+    # A link that leads to the file stays a link.
+    return Path(os.path.realpath(path))
 
 
 def sha256_of_file(path: Path) -> str:

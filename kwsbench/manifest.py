@@ -28,16 +28,17 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 _NAME = r"^[a-z0-9][a-z0-9_]*$"
-_LABEL = r"^[^\s,;\"']+$"
+_LABEL = r"^[^\s,;\"'/\\.][^\s,;\"'/\\]*$"  # also the name of a folder, so neither a path nor `..`
 _SHA256 = r"^[0-9a-f]{64}$"
+_TAKEN_COLUMNS = ("label", "split", "speaker_id", "start_sample", "num_samples", "gain", "pcm_sha256")
 
 Label = Annotated[str, Field(pattern=_LABEL)]
 
 
 def _relative_posix(path: str) -> str:
     parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{path!r} must be a relative path with forward slashes and without `..`")
+    if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise ValueError("a relative path with forward slashes and without `..`")
     return path
 
 
@@ -45,7 +46,7 @@ RelativePath = Annotated[str, AfterValidator(_relative_posix)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Archive(_Table):
@@ -131,8 +132,8 @@ class FolderSource(_Table):
     layout: Literal["folders"]
     archive: RelativePath
     split: SplitRule
-    keep: tuple[Split, ...] = SPLITS
-    labels: tuple[Label, ...] | None = None
+    keep: tuple[Split, ...] = Field(default=SPLITS, min_length=1)
+    labels: tuple[Label, ...] | None = Field(default=None, min_length=1)
 
 
 class CsvSource(_Table):
@@ -143,7 +144,8 @@ class CsvSource(_Table):
         table: Path of the CSV.
         split: The split that it lists.
         path_column: Column with the path.
-        label_column: Column with the label; absent where the labels are the host's secret.
+        label_column: Column with the label.
+        host_labels: The labels are the host's secret: the table has none.
         id_column: Column with the id where that is not the path; rows are numbered from 0 where absent.
     """
 
@@ -152,7 +154,8 @@ class CsvSource(_Table):
     table: RelativePath
     split: Split
     path_column: str = "path"
-    label_column: str | None = "label"
+    label_column: str = "label"
+    host_labels: bool = False
     id_column: str | None = None
 
 
@@ -163,14 +166,14 @@ class DrawUnknown(_Table):
     """How clips of other words become one background label, the same ones on every machine.
 
     Of the clips in `folders`, each split takes ceil(`fraction` x its number of keyword clips), those whose
-    SHA-256 of `kwsbench unknown:PATH` is lowest.
+    SHA-256 of `kwsbench unknown:PATH`, read as a little-endian number, is lowest.
     """
 
     label: Label
     archive: RelativePath
-    folders: tuple[str, ...] = Field(min_length=1)
+    folders: tuple[RelativePath, ...] = Field(min_length=1)
     fraction: float = Field(gt=0)
-    splits: tuple[Split, ...] = SPLITS
+    splits: tuple[Split, ...] = Field(default=SPLITS, min_length=1)
 
 
 class DrawSilence(_Table):
@@ -186,36 +189,40 @@ class DrawSilence(_Table):
     folder: RelativePath
     fraction: float = Field(gt=0)
     gain_min: float = Field(default=0.0, ge=0)
-    gain_max: float = Field(default=1.0, gt=0)
-    splits: tuple[Split, ...] = SPLITS
+    gain_max: float = Field(default=1.0, gt=0, le=1)
+    splits: tuple[Split, ...] = Field(default=SPLITS, min_length=1)
+
+    @model_validator(mode="after")
+    def _gain_goes_up(self) -> Self:
+        if self.gain_min > self.gain_max:
+            raise ValueError(f"gain_min {self.gain_min} is over gain_max {self.gain_max}")
+        return self
+
+
+VoiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\+[A-Za-z0-9_-]+)?$")]
+"""A voice of espeak-ng: a language or accent, and where wanted a variant, as in `en-us+f3`."""
 
 
 class Voices(_Table):
     """The synthetic speakers of one language, as espeak-ng names them; each is in one split only."""
 
-    train: tuple[str, ...] = Field(min_length=1)
-    validation: tuple[str, ...] = Field(min_length=1)
-    test: tuple[str, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Self:
-        voices = [*self.train, *self.validation, *self.test]
-        twice = sorted({voice for voice in voices if voices.count(voice) > 1})
-        if twice:
-            raise ValueError(f"overlapping splits: the voice {', '.join(twice)} is in two of them")
-        return self
+    train: tuple[VoiceName, ...] = Field(min_length=1)
+    validation: tuple[VoiceName, ...] = Field(min_length=1)
+    test: tuple[VoiceName, ...] = Field(min_length=1)
 
 
 class SpokenWord(_Table):
     """A word to synthesise: the label it becomes, the text that is spoken, and the language to speak it in."""
 
     label: Label
-    text: str = Field(min_length=1)
+    text: str = Field(pattern=r"^[^\x00-\x1f]*\w[^\x00-\x1f]*$")
     language: str
 
 
 class Synthesis(_Table):
     """How a data set is synthesised with espeak-ng instead of downloaded.
+
+    Ranges include both ends; those in dB are in steps of 0.1 dB.
 
     Attributes:
         words: What is spoken.
@@ -224,26 +231,55 @@ class Synthesis(_Table):
         background_takes_per_word: The same for words of a background label.
         words_per_minute: Range of the speaking rate.
         pitch: Range of espeak-ng's pitch, 0 to 100.
-        snr_db: Range of the signal-to-noise ratio of the noise that is mixed in.
+        snr_db: Range of the signal-to-noise ratio: mean power of the word by mean power of the noise.
+        shift_s: How far the middle of a word may be from the middle of its clip.
         silence_label: Label of clips with noise alone.
         silence_takes: How many of them each voice's share of the data holds.
+        level_dbfs: Range of the peak level of clips with a word, in dB re full scale.
+        silence_level_dbfs: The same for clips with noise alone.
+        espeak_version: The version of espeak-ng that the clips are to come from; any where absent.
     """
 
     words: tuple[SpokenWord, ...] = Field(min_length=1)
     voices: dict[str, Voices]
-    takes_per_word: int = Field(gt=0)
-    background_takes_per_word: int = Field(gt=0)
-    words_per_minute: tuple[int, int]
-    pitch: tuple[int, int]
+    takes_per_word: int = Field(gt=0, le=100)
+    background_takes_per_word: int = Field(gt=0, le=100)
+    words_per_minute: tuple[Annotated[int, Field(ge=80)], Annotated[int, Field(le=450)]]
+    pitch: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=100)]]
     snr_db: tuple[float, float]
     silence_label: Label
-    silence_takes: int = Field(ge=0)
+    silence_takes: int = Field(ge=0, le=100)
+    shift_s: float = Field(default=0.1, ge=0)
+    level_dbfs: tuple[float, Annotated[float, Field(le=0)]] = (-20.0, -1.0)
+    silence_level_dbfs: tuple[float, Annotated[float, Field(le=0)]] = (-70.0, -6.0)
+    espeak_version: str | None = None
 
     @model_validator(mode="after")
-    def _languages_have_voices(self) -> Self:
-        missing = sorted({word.language for word in self.words} - set(self.voices))
-        if missing:
-            raise ValueError(f"no voices for the language {', '.join(missing)}")
+    def _ranges_go_up(self) -> Self:
+        for name in ("words_per_minute", "pitch", "snr_db", "level_dbfs", "silence_level_dbfs"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"the range {name} begins at {low} and ends below it, at {high}")
+        return self
+
+    @model_validator(mode="after")
+    def _languages_have_words_and_voices(self) -> Self:
+        spoken = {word.language for word in self.words}
+        for missing, languages in (("voices", spoken - set(self.voices)), ("words", set(self.voices) - spoken)):
+            if languages:
+                raise ValueError(f"no {missing} for the language {', '.join(sorted(languages))}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_word_and_voice_once(self) -> Self:
+        words = [f"{word.text} ({word.language})" for word in self.words]
+        twice = sorted({word for word in words if words.count(word) > 1})
+        if twice:
+            raise ValueError(f"the word {', '.join(twice)} is there twice")
+        voices = [voice for part in self.voices.values() for voice in (*part.train, *part.validation, *part.test)]
+        twice = sorted({voice for voice in voices if voices.count(voice) > 1})
+        if twice:
+            raise ValueError(f"overlapping splits: the voice {', '.join(twice)} is in two of them, or in two languages")
         return self
 
 
@@ -265,8 +301,8 @@ class Manifest(_Table):
     citation: str
     licence: str
     languages: tuple[str, ...] = Field(min_length=1)
-    sample_rate_hz: int = Field(gt=0)
-    clip_length_s: float = Field(gt=0)
+    sample_rate_hz: int = Field(gt=0, le=768_000)
+    clip_length_s: float = Field(gt=0, le=600)
     keywords: tuple[Label, ...] = Field(min_length=1)
     background_labels: tuple[Label, ...]
     id_column: str = "path"
@@ -278,7 +314,7 @@ class Manifest(_Table):
     synthesis: Synthesis | None = None
     front_end: FrontEnd
     budget: Budget = Budget()
-    expected: dict[Split, dict[Label, int]] = Field(default_factory=dict)
+    expected: dict[Split, dict[Label, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
     clips_sha256: str | None = Field(default=None, pattern=_SHA256)
 
     @property
@@ -317,18 +353,60 @@ class Manifest(_Table):
     def _names_refer_to_something(self) -> Self:
         folders = {archive.folder for archive in self.archives}
         parts = [*self.sources, *(draw for draw in (self.unknown, self.silence) if draw)]
-        if self.synthesis is None and not folders:
-            raise ValueError("a manifest has [[archives]] or [synthesis]")
+        if (self.synthesis is None) != bool(folders):
+            raise ValueError("a manifest has either [[archives]] or [synthesis]")
         for part in parts:
             if folders and part.archive not in folders:
                 raise ValueError(f"archive {part.archive!r} is not among [[archives]]: {', '.join(sorted(folders))}")
         for draw in (self.unknown, self.silence):
             if draw and draw.label not in self.background_labels:
                 raise ValueError(f"the label {draw.label!r} is not among background_labels")
-        unexpected = sorted({label for counts in self.expected.values() for label in counts} - set(self.labels))
-        if unexpected:
-            raise ValueError(f"[expected] names the label {unexpected[0]!r}, which the manifest does not have")
+        for place, labels in (
+            ("[expected]", {label for counts in self.expected.values() for label in counts}),
+            ("[[sources]]", {label for source in self._folder_sources() for label in source.labels or ()}),
+        ):
+            if unexpected := sorted(labels - set(self.labels)):
+                raise ValueError(f"{place} names the label {unexpected[0]!r}, which the manifest does not have")
         return self
+
+    @model_validator(mode="after")
+    def _archives_are_distinct(self) -> Self:
+        for names in ([archive.folder for archive in self.archives], [archive.file for archive in self.archives]):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two [[archives]] are called {twice[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _unknown_words_are_no_labels(self) -> Self:
+        if self.unknown is None:
+            return self
+        beside = [source for source in self._folder_sources() if source.archive == self.unknown.archive]
+        if not beside:
+            raise ValueError("[unknown] takes the split rule of a folder source of its archive, and there is none")
+        taken = {label for source in beside for label in source.labels or self.labels}
+        if both := sorted(taken & set(self.unknown.folders)):
+            raise ValueError(f"[unknown] draws from the folder {both[0]!r}, which is the label of a source")
+        return self
+
+    @model_validator(mode="after")
+    def _id_column_is_filled(self) -> Self:
+        if self.id_column in _TAKEN_COLUMNS or not re.fullmatch(r"\w+", self.id_column):
+            raise ValueError(f"id_column {self.id_column!r} is the name of another column, or no name for one")
+        if self.id_column != "path" and (self._folder_sources() or self.unknown or self.silence):
+            raise ValueError("only clips that are listed in a CSV have another id than their path")
+        return self
+
+    @model_validator(mode="after")
+    def _front_end_fits_the_clips(self) -> Self:
+        half_hz, front_end = self.sample_rate_hz / 2, self.front_end
+        if not front_end.f_min_hz < (front_end.f_max_hz or half_hz) <= half_hz:
+            raise ValueError(f"[front_end] has bands that do not fit below half the sample rate, {half_hz:g} Hz")
+        if front_end.n_fft > self.clip_samples:
+            raise ValueError(f"[front_end] has n_fft {front_end.n_fft}, and a clip has {self.clip_samples} samples")
+        return self
+
+    def _folder_sources(self) -> list[FolderSource]:
+        return [source for source in self.sources if isinstance(source, FolderSource)]
 
     @model_validator(mode="after")
     def _splits_do_not_overlap(self) -> Self:
@@ -363,11 +441,11 @@ def read_manifest(path: Path) -> Manifest:
 def parse_manifest(text: str, where: str) -> Manifest:
     """Parses the TOML text of a manifest; `where` names it in messages. Raises as `read_manifest` does."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = _as_json(tomllib.loads(text))
+    except (ValueError, RecursionError) as error:  # tomllib also lets through what int() and nesting raise
         raise InputError(f"the manifest {where} is not valid TOML: {error}") from error
     try:
-        return Manifest.model_validate_json(_as_json(table))
+        return Manifest.model_validate_json(table)
     except ValidationError as error:
         problems = [_problem(where, detail) for detail in error.errors(include_url=False)]
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
@@ -395,8 +473,9 @@ def _problem(where: str, detail: ErrorDetails) -> Problem:
     if detail["type"] == "missing":
         return Problem(f"{where}, field {place}", "nothing", "this field", "add it")
     message = detail["msg"].removeprefix("Value error, ")
-    found = "the whole table" if detail["type"] == "value_error" else repr(detail["input"])[:80]
-    return Problem(f"{where}, field {place or 'top level'}", found, message[0].lower() + message[1:])
+    if isinstance(detail["input"], dict):
+        return Problem(f"{where}, field {place}" if place else where, f"a contradiction: {message}")
+    return Problem(f"{where}, field {place}", repr(detail["input"])[:80], message[0].lower() + message[1:])
 
 
 def _model_at(location: tuple[int | str, ...]) -> list[str]:
