@@ -1,0 +1,165 @@
+r"""Trained models on disk: what they are, how they were made, and their weights, in one file.
+
+A LightGBM model is the text that LightGBM itself writes and reads, with one more line in its header:
+`kwsbench=` and JSON in which `=` is written as `\u003d`. Loading it runs no code of the file's author.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kwsbench.errors import InputError
+from kwsbench.files import replacing
+from kwsbench.front_end import FrontEnd
+from kwsbench.manifest import Label
+
+_FIRST_LINE = "tree"
+_KEY = "kwsbench="
+_MAX_BYTES = 1 << 30
+
+
+class ModelHeader(BaseModel):
+    """What a model is and how it was made.
+
+    Attributes:
+        format: Version of this header.
+        baseline: Name of the baseline file that it is an instance of.
+        config: Its configuration, as the fields of the baseline's `Config`.
+        labels: Its labels in the order of its scores, keywords first.
+        num_keywords: How many of them are keywords.
+        front_end: From samples to features.
+        sample_rate_hz: The rate of the audio that it hears.
+        clip_samples: The length of the audio that it hears.
+        manifest: Name of the manifest that it was trained on.
+        revision: Revision of that manifest.
+        clips_sha256: SHA-256 of the `clips.csv` that it was trained on.
+        seed: Seed of the training.
+        kwsbench_version: The version that trained it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    baseline: str
+    config: dict[str, int | float | str | bool]
+    labels: tuple[Label, ...] = Field(min_length=2)
+    num_keywords: int = Field(gt=0)
+    front_end: FrontEnd
+    sample_rate_hz: int = Field(gt=0, le=768_000)
+    clip_samples: int = Field(gt=0, le=600 * 768_000)
+    manifest: str
+    revision: int
+    clips_sha256: str
+    seed: int
+    kwsbench_version: str
+
+    @model_validator(mode="after")
+    def _labels_are_distinct(self) -> Self:
+        if len(set(self.labels)) < len(self.labels) or self.num_keywords > len(self.labels):
+            raise ValueError("a label appears twice, or there are fewer labels than keywords")
+        return self
+
+    @model_validator(mode="after")
+    def _front_end_fits_the_clips(self) -> Self:
+        if not self.front_end.num_mels <= self.front_end.n_fft <= self.clip_samples:
+            raise ValueError("the front-end is too large for its clips")
+        return self
+
+
+@dataclass(frozen=True)
+class LightgbmCheckpoint:
+    """A LightGBM model: its header, and the text that LightGBM reads."""
+
+    header: ModelHeader
+    model_text: str
+
+
+def save_lightgbm(path: Path, checkpoint: LightgbmCheckpoint) -> None:
+    """Writes a model whole or not at all. Raises InputError where it cannot be written."""
+    first, rest = checkpoint.model_text.split("\n", 1)
+    header = checkpoint.header.model_dump_json().replace("=", "\\u003d")
+    with replacing(path) as temporary:
+        temporary.write_text(f"{first}\n{_KEY}{header}\n{rest}", encoding="utf-8")
+
+
+def load_lightgbm(path: Path) -> LightgbmCheckpoint:
+    """Reads a model.
+
+    Raises:
+        InputError: The file is missing, cut off, or no model that kwsbench trained.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot read the model {path}: it is a {'folder' if path.is_dir() else 'device'}")
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path} has {path.stat().st_size:,} bytes, too many for a LightGBM model")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the model {path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no LightGBM text model: it is a binary file") from error
+    first, _, rest = text.partition("\n")
+    if first != _FIRST_LINE or "\nend of trees" not in rest:
+        found = "it is cut off" if first == _FIRST_LINE else "it does not begin like one"
+        raise InputError(f"{path} is no LightGBM text model: {found}; train it again with `kwsbench train`")
+    if not rest.startswith(_KEY):
+        raise InputError(
+            f"{path} is a LightGBM model without kwsbench's header: its labels and front-end are not known; train it with `kwsbench train`"
+        )
+    header, _, rest = rest.partition("\n")
+    return LightgbmCheckpoint(_parse_header(path, header.removeprefix(_KEY)), f"{first}\n{rest}")
+
+
+def _parse_header(path: Path, text: str) -> ModelHeader:
+    try:
+        return ModelHeader.model_validate_json(text)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in detail["loc"]) or "all of it"
+        raise InputError(
+            f"the header of {path} is not one that this kwsbench reads: {place}: {detail['msg'].removeprefix('Value error, ').lower()}"
+        ) from error
+
+
+def import_lightgbm() -> Any:
+    """Imports LightGBM and keeps it from printing. Raises InputError that says how to install it, or what it lacks."""
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise InputError("LightGBM is not installed; run `pip install 'kwsbench[lightgbm]'`") from error
+    except OSError as error:
+        raise InputError(
+            f"LightGBM cannot be loaded ({error}); on Debian and Ubuntu `apt install libgomp1` helps"
+        ) from error
+    lightgbm.register_logger(logging.getLogger("kwsbench.lightgbm"))  # by itself it prints to stdout
+    return lightgbm
+
+
+def label_scores(booster: Any, features: NDArray[np.float32], num_labels: int) -> NDArray[np.float64]:
+    """Returns the probability of each label that a LightGBM booster gives, shape (clips, labels).
+
+    Args:
+        booster: The booster.
+        features: Shape (clips, dimensions).
+        num_labels: How many labels it has to tell apart.
+
+    Raises:
+        InputError: The model has other features or other labels, or its scores are no numbers.
+    """
+    if booster.num_feature() != features.shape[1]:
+        raise InputError(
+            f"the model takes {booster.num_feature()} features, and the baseline gives {features.shape[1]}"
+        )
+    scores = np.asarray(booster.predict(features), dtype=np.float64)
+    if scores.shape != (len(features), num_labels):
+        raise InputError(f"the model gives scores of shape {scores.shape}, expected ({len(features)}, {num_labels})")
+    if not np.isfinite(scores).all():
+        raise InputError("the model gives scores that are not finite numbers")
+    return scores

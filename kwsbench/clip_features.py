@@ -1,0 +1,88 @@
+"""What a baseline sees of clips: samples through its front-end and its summary, on all processors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kwsbench.baseline import LightgbmBaseline, errors_of
+from kwsbench.dataset.clips import PreparedDataset, load_samples
+from kwsbench.errors import InputError
+from kwsbench.features import extract
+from kwsbench.front_end import FrontEnd
+from kwsbench.progress import progress
+
+CLIPS_PER_TASK = 256
+
+_Part = TypeVar("_Part", pl.DataFrame, Sequence[Any])
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """From samples to the features that a baseline is trained on.
+
+    Attributes:
+        baseline: The baseline file.
+        config: Its configuration.
+        front_end: Its front-end.
+    """
+
+    baseline: LightgbmBaseline
+    config: Any
+    front_end: FrontEnd
+
+    def __call__(self, samples: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.float32]:
+        """Turns samples of shape (clips, samples) into features of shape (clips, dimensions).
+
+        Raises:
+            InputError: The front-end does not fit the audio, or the baseline fails.
+        """
+        try:
+            heard = extract(samples, self.front_end, sample_rate_hz)
+        except ValueError as error:
+            raise InputError(f"the front-end of {self.baseline.__name__} does not fit the audio: {error}") from error
+        with errors_of(self.baseline):
+            features = np.asarray(self.baseline.summarise(heard, self.config), np.float32)
+        if features.ndim != 2 or len(features) != len(samples):
+            raise InputError(
+                f"summarise of the baseline {self.baseline.__name__} gives the shape {features.shape}"
+                f" for {len(samples)} clips, expected ({len(samples)}, dimensions)"
+            )
+        return features
+
+
+def features_of_rows(extractor: Extractor, rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.float32]:
+    """Returns the features of clips of a data set, shape (clips, dimensions), under a progress bar.
+
+    Raises:
+        InputError: Audio is missing or damaged.
+    """
+    rate = dataset.manifest.sample_rate_hz
+    parts = list(rows.iter_slices(CLIPS_PER_TASK))
+    return features_of_parts(
+        parts, lambda part: extractor(load_samples(part, dataset), rate), f"features of {dataset.manifest.name}"
+    )
+
+
+def features_of_parts(
+    parts: Sequence[_Part], features_of: Callable[[_Part], NDArray[np.float32]], title: str
+) -> NDArray[np.float32]:
+    """Applies `features_of` to every part of the clips, on all processors, under a progress bar."""
+    total = sum(len(part) for part in parts)
+    done = []
+    with progress(title, total, "clips") as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for features in pool.map(features_of, parts):
+                done.append(features)
+                advance(len(features))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return np.concatenate(done)

@@ -1,0 +1,124 @@
+"""Trains a baseline on a prepared data set and keeps it as a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kwsbench import __version__
+from kwsbench.baseline import LightgbmBaseline, errors_of
+from kwsbench.checkpoint import LightgbmCheckpoint, ModelHeader, import_lightgbm, label_scores, save_lightgbm
+from kwsbench.clip_features import Extractor, features_of_rows
+from kwsbench.dataset.clips import PreparedDataset
+from kwsbench.errors import InputError
+from kwsbench.manifest import Split
+from kwsbench.progress import progress
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What training gave.
+
+    Attributes:
+        checkpoint: The model.
+        num_rounds: Boosting rounds kept.
+        validation_accuracy: Accuracy on the validation split.
+        num_train_clips: Clips that it was trained on.
+    """
+
+    checkpoint: LightgbmCheckpoint
+    num_rounds: int
+    validation_accuracy: float
+    num_train_clips: int
+
+
+def train(baseline: LightgbmBaseline, config: Any, dataset: PreparedDataset, *, seed: int, out: Path) -> TrainedModel:
+    """Trains a LightGBM baseline with early stopping on the validation split, and writes it to `out`.
+
+    The same data, configuration, seed and number of processors give the same bytes.
+
+    Raises:
+        InputError: A split or a label is empty, audio is missing, LightGBM is not installed, or it or the baseline
+            cannot use the configuration.
+    """
+    import_lightgbm()  # said now, not after minutes of features
+    with errors_of(baseline):
+        front_end = baseline.front_end(config, dataset.manifest.front_end)
+    extractor = Extractor(baseline, config, front_end)
+    fitted, held_out = (_labelled(extractor, dataset, split) for split in ("train", "validation"))
+    booster = _boost(extractor, fitted, held_out, len(dataset.manifest.labels), seed)
+    scores = label_scores(booster, held_out.features, len(dataset.manifest.labels))
+    accuracy = float((scores.argmax(axis=1) == held_out.codes).mean())
+    model = LightgbmCheckpoint(_header(extractor, dataset, seed), booster.model_to_string())
+    save_lightgbm(out, model)
+    # Without early stopping there is no best round, and all are kept.
+    num_rounds = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+    return TrainedModel(model, num_rounds, accuracy, len(fitted.codes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    features: NDArray[np.float32]
+    codes: NDArray[np.integer]
+
+
+def _labelled(extractor: Extractor, dataset: PreparedDataset, split: Split) -> _Labelled:
+    rows, labels = dataset.split(split), dataset.manifest.labels
+    _check_labels(rows, dataset, split)
+    codes = rows["label"].cast(pl.Enum(list(labels))).to_physical().to_numpy()
+    return _Labelled(features_of_rows(extractor, rows, dataset), codes)
+
+
+def _check_labels(rows: pl.DataFrame, dataset: PreparedDataset, split: Split) -> None:
+    missing = sorted(set(dataset.manifest.labels) - set(rows["label"]))
+    if missing:
+        raise InputError(f"the {split} split of {dataset.manifest.name} has no clip of {', '.join(missing)}")
+
+
+def _boost(extractor: Extractor, fitted: _Labelled, held_out: _Labelled, num_labels: int, seed: int) -> Any:
+    """Boosts until the validation split gains no more; predictions of the result use the best round."""
+    lightgbm, config = import_lightgbm(), extractor.config
+    with errors_of(extractor.baseline):
+        parameters = extractor.baseline.lightgbm_parameters(config, num_labels, seed, os.cpu_count() or 1)
+    train_set = lightgbm.Dataset(fitted.features, fitted.codes, params=parameters)
+    with progress("boosting", config.num_boost_round, "rounds") as advance:
+        try:
+            return lightgbm.train(
+                parameters,
+                train_set,
+                num_boost_round=config.num_boost_round,
+                valid_sets=[train_set.create_valid(held_out.features, held_out.codes)],
+                callbacks=[
+                    lightgbm.early_stopping(config.early_stopping_rounds, verbose=False),
+                    lambda _: advance(1),
+                ],
+            )
+        except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
+            name = extractor.baseline.__name__
+            reason = str(error).strip().partition(" at /")[0]  # without the line of LightGBM's source
+            raise InputError(f"LightGBM refuses the configuration of {name}: {reason}") from error
+
+
+def _header(extractor: Extractor, dataset: PreparedDataset, seed: int) -> ModelHeader:
+    manifest = dataset.manifest
+    return ModelHeader(
+        baseline=extractor.baseline.__name__,
+        config=dataclasses.asdict(extractor.config),
+        labels=manifest.labels,
+        num_keywords=len(manifest.keywords),
+        front_end=extractor.front_end,
+        sample_rate_hz=manifest.sample_rate_hz,
+        clip_samples=manifest.clip_samples,
+        manifest=manifest.name,
+        revision=manifest.revision,
+        clips_sha256=dataset.clips_sha256,
+        seed=seed,
+        kwsbench_version=__version__,
+    )
