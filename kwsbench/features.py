@@ -80,7 +80,7 @@ def mfcc(samples: npt.NDArray[np.floating], front_end: FrontEnd, sample_rate_hz:
         Float32 of shape (clips, num_mfcc, frames).
 
     Raises:
-        ValueError: As `log_mel`, or `front_end` has no `num_mfcc`, or one over `num_mels`.
+        ValueError: As `log_mel`, or `front_end` has no `num_mfcc`.
     """
     if front_end.num_mfcc is None:
         raise ValueError("a log_mel front-end has no num_mfcc: make it one with FrontEnd.with_mfcc")
@@ -107,11 +107,10 @@ def mel_filters(front_end: FrontEnd, sample_rate_hz: int) -> FloatArray:
     bins_hz = np.fft.rfftfreq(front_end.n_fft, 1 / sample_rate_hz)
     edges_hz = _band_edges_hz(front_end, sample_rate_hz)
     low, peak, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
-    triangles = np.maximum(0, np.minimum((bins_hz - low) / (peak - low), (high - bins_hz) / (high - peak)))
+    weights = np.maximum(0, np.minimum((bins_hz - low) / (peak - low), (high - bins_hz) / (high - peak)))
     if front_end.mel_norm == "slaney":
-        triangles *= 2 / (high - low)
-    weights: FloatArray = triangles.astype(np.float32)
-    return weights
+        weights *= 2 / (high - low)
+    return weights.astype(np.float32)
 
 
 def dct_matrix(num_mfcc: int, num_mels: int) -> FloatArray:
@@ -128,7 +127,7 @@ def dct_matrix(num_mfcc: int, num_mels: int) -> FloatArray:
     if num_mfcc > num_mels:
         raise ValueError(f"{num_mfcc} coefficients cannot be had from {num_mels} mel bands: num_mfcc is over num_mels")
     order, band = np.arange(num_mfcc)[:, None], np.arange(num_mels)
-    rows = np.sqrt(2 / num_mels) * np.cos(np.pi * order * (2 * band + 1) / (2 * num_mels))
+    rows: npt.NDArray[np.float64] = np.sqrt(2 / num_mels) * np.cos(np.pi * order * (2 * band + 1) / (2 * num_mels))
     rows[0] *= np.sqrt(0.5)
     return rows.astype(np.float32)
 
