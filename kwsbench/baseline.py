@@ -188,6 +188,7 @@ def _config_problems(module: ModuleType, path: Path) -> Iterator[Problem]:
 
 
 def _import(path: Path) -> ModuleType:
+    path = path.absolute()  # as tracebacks have it
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is no Python file")

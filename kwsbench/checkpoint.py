@@ -6,6 +6,7 @@ A LightGBM model is the text that LightGBM itself writes and reads, with one mor
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class ModelHeader(BaseModel):
         revision: Revision of that manifest.
         clips_sha256: SHA-256 of the `clips.csv` that it was trained on.
         seed: Seed of the training.
+        text_sha256: SHA-256 of the model as LightGBM writes it, UTF-8: LightGBM crashes on a damaged one.
         kwsbench_version: The version that trained it.
     """
 
@@ -58,6 +60,7 @@ class ModelHeader(BaseModel):
     revision: int
     clips_sha256: str
     seed: int
+    text_sha256: str
     kwsbench_version: str
 
     @model_validator(mode="after")
@@ -81,6 +84,11 @@ class LightgbmCheckpoint:
     model_text: str
 
 
+def sha256_of_text(model_text: str) -> str:
+    """Returns the SHA-256 of a model as LightGBM writes it, as 64 hexadecimal digits."""
+    return hashlib.sha256(model_text.encode()).hexdigest()
+
+
 def save_lightgbm(path: Path, checkpoint: LightgbmCheckpoint) -> None:
     """Writes a model whole or not at all. Raises InputError where it cannot be written."""
     first, rest = checkpoint.model_text.split("\n", 1)
@@ -93,7 +101,7 @@ def load_lightgbm(path: Path) -> LightgbmCheckpoint:
     """Reads a model.
 
     Raises:
-        InputError: The file is missing, cut off, or no model that kwsbench trained.
+        InputError: The file is missing, cut off, damaged, or no model that kwsbench trained.
     """
     try:
         if path.exists() and not path.is_file():
@@ -113,8 +121,11 @@ def load_lightgbm(path: Path) -> LightgbmCheckpoint:
         raise InputError(
             f"{path} is a LightGBM model without kwsbench's header: its labels and front-end are not known; train it with `kwsbench train`"
         )
-    header, _, rest = rest.partition("\n")
-    return LightgbmCheckpoint(_parse_header(path, header.removeprefix(_KEY)), f"{first}\n{rest}")
+    line, _, rest = rest.partition("\n")
+    header, model_text = _parse_header(path, line.removeprefix(_KEY)), f"{first}\n{rest}"
+    if header.text_sha256 != sha256_of_text(model_text):
+        raise InputError(f"{path} is damaged: it is not what was written; copy it again, or train it again")
+    return LightgbmCheckpoint(header, model_text)
 
 
 def _parse_header(path: Path, text: str) -> ModelHeader:

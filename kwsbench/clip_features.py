@@ -52,7 +52,7 @@ class Extractor:
             features = np.asarray(self.baseline.summarise(heard, self.config), np.float32)
         if features.ndim != 2 or len(features) != len(samples):
             raise InputError(
-                f"summarise of the baseline {self.baseline.__name__} gives the shape {features.shape}"
+                f"summarise of {self.baseline.__file__} gives the shape {features.shape}"
                 f" for {len(samples)} clips, expected ({len(samples)}, dimensions)"
             )
         return features

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from kwsbench import __version__
 from kwsbench.baseline import LightgbmBaseline, errors_of
-from kwsbench.checkpoint import LightgbmCheckpoint, ModelHeader, import_lightgbm, label_scores, save_lightgbm
+from kwsbench.checkpoint import (
+    LightgbmCheckpoint,
+    ModelHeader,
+    import_lightgbm,
+    label_scores,
+    save_lightgbm,
+    sha256_of_text,
+)
 from kwsbench.clip_features import Extractor, features_of_rows
 from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.errors import InputError
@@ -56,7 +63,8 @@ def train(baseline: LightgbmBaseline, config: Any, dataset: PreparedDataset, *, 
     booster = _boost(extractor, fitted, held_out, len(dataset.manifest.labels), seed)
     scores = label_scores(booster, held_out.features, len(dataset.manifest.labels))
     accuracy = float((scores.argmax(axis=1) == held_out.codes).mean())
-    model = LightgbmCheckpoint(_header(extractor, dataset, seed), booster.model_to_string())
+    text = booster.model_to_string()
+    model = LightgbmCheckpoint(_header(extractor, dataset, seed, text), text)
     save_lightgbm(out, model)
     # Without early stopping there is no best round, and all are kept.
     num_rounds = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
@@ -106,7 +114,7 @@ def _boost(extractor: Extractor, fitted: _Labelled, held_out: _Labelled, num_lab
             raise InputError(f"LightGBM refuses the configuration of {name}: {reason}") from error
 
 
-def _header(extractor: Extractor, dataset: PreparedDataset, seed: int) -> ModelHeader:
+def _header(extractor: Extractor, dataset: PreparedDataset, seed: int, model_text: str) -> ModelHeader:
     manifest = dataset.manifest
     return ModelHeader(
         baseline=extractor.baseline.__name__,
@@ -120,5 +128,6 @@ def _header(extractor: Extractor, dataset: PreparedDataset, seed: int) -> ModelH
         revision=manifest.revision,
         clips_sha256=dataset.clips_sha256,
         seed=seed,
+        text_sha256=sha256_of_text(model_text),
         kwsbench_version=__version__,
     )
