@@ -6,6 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_MAX_SAMPLES = 2**16  # 1.4 s at 48 kHz: no front-end is larger, and an absurd one must not fill the memory
+_MAX_MELS = 1024
+
 
 class FrontEnd(BaseModel):
     """Settings of a log-mel or MFCC front-end; `kwsbench.features` computes it.
@@ -30,10 +33,10 @@ class FrontEnd(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     kind: Literal["log_mel", "mfcc"]
-    window_samples: int = Field(gt=0)
-    hop_samples: int = Field(gt=0)
-    n_fft: int = Field(gt=0)
-    num_mels: int = Field(gt=0)
+    window_samples: int = Field(gt=0, le=_MAX_SAMPLES)
+    hop_samples: int = Field(gt=0, le=_MAX_SAMPLES)
+    n_fft: int = Field(gt=0, le=_MAX_SAMPLES)
+    num_mels: int = Field(gt=0, le=_MAX_MELS)
     f_min_hz: float = Field(default=0.0, ge=0)
     f_max_hz: float | None = Field(default=None, gt=0)
     mel_scale: Literal["htk", "slaney"] = "htk"

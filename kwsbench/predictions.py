@@ -139,7 +139,7 @@ def _readings(path: Path, rules: TableRules) -> Iterator[pl.DataFrame]:
 
 def _read_fast(path: Path, rules: TableRules) -> pl.DataFrame | None:
     header = read_header(path)
-    if rules.header_problems(path, header) or not _is_plain(path):
+    if rules.header_problems(path, header) or not _is_plain(path, len(header)):
         return None
     types = {name: pl.Float64() if name in rules.score_columns else pl.String() for name in header}
     try:
@@ -148,7 +148,7 @@ def _read_fast(path: Path, rules: TableRules) -> pl.DataFrame | None:
             schema=types,
             n_rows=rules.most_rows,
             has_header=False,
-            skip_lines=1,
+            skip_rows=1,
             quote_char=None,
             empty_string_is_null=False,
             glob=False,
@@ -160,10 +160,14 @@ def _read_fast(path: Path, rules: TableRules) -> pl.DataFrame | None:
     return _without_quotes(table)
 
 
-def _is_plain(path: Path) -> bool:
-    """Whether newlines alone say where lines end: no NUL, and no CR but before LF."""
+def _is_plain(path: Path, num_columns: int) -> bool:
+    """Whether newlines alone say where lines end: no NUL, no CR but before LF, and nothing behind the last field."""
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"\0") < 0 and re.search(rb"\r(?!\n)", content) is None
+        if content.find(b"\0") >= 0 or re.search(rb"\r(?!\n)", content):
+            return False
+        # Of a last line without newline polars overlooks an empty field too many.
+        last_line = content[content.rfind(b"\n") + 1 :]
+        return not last_line or last_line.count(b",") == num_columns - 1
 
 
 def _without_quotes(table: pl.DataFrame) -> pl.DataFrame | None:

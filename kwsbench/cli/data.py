@@ -109,7 +109,7 @@ def synth(
     name: options.Name,
     data: options.Data = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="Processes. Default: one per processor.")
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Voices at once. Default: one per processor.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

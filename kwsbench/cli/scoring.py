@@ -43,13 +43,19 @@ def score(
 ) -> None:
     """Scores predictions: accuracy, FRR, FAR, DET and more, with 95 % intervals, as CSV and JSON."""
     from kwsbench.files import sha256_of_file
+    from kwsbench.progress import progress
     from kwsbench.score.evaluate import Bootstrap, evaluate
     from kwsbench.score.tables import Provenance, score_files, score_record, write_files
     from kwsbench.score.tables import as_json as to_json
     from kwsbench.score.truth import find_truth
 
-    source = find_truth(predictions, _options(data, manifest, split, truth, background))
-    result = evaluate(source.truth, _read(predictions, source), Bootstrap(replicates, seed))
+    with progress("scoring", total=3, unit="steps") as advance:
+        source = find_truth(predictions, _options(data, manifest, split, truth, background))
+        advance(1)
+        predicted = _read(predictions, source)
+        advance(1)
+        result = evaluate(source.truth, predicted, Bootstrap(replicates, seed))
+        advance(1)
     provenance = Provenance(
         manifest=source.manifest.name if source.manifest else None,
         revision=source.manifest.revision if source.manifest else None,

@@ -7,6 +7,8 @@ standard library: a clip costs one read and one hash.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +55,9 @@ def read_pcm(path: str | Path, sample_rate_hz: int) -> memoryview:
         WavError: The file is missing, unreadable, cut off, empty, or no mono 16-bit PCM WAV at that rate.
     """
     try:
-        with open(path, "rb", buffering=0) as handle:  # noqa: PTH123 (a Path per clip costs as much as its hash)
+        with open(path, "rb", buffering=0, opener=_open_at_once) as handle:
+            if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+                raise WavError("a folder, pipe or device", "a WAV file", "remove it")
             data = handle.readall()
     except FileNotFoundError:
         raise WavError("no such file", "a WAV file", "fetch or unpack the audio again") from None
@@ -61,6 +65,11 @@ def read_pcm(path: str | Path, sample_rate_hz: int) -> memoryview:
         reason = error.strerror if isinstance(error, OSError) else error
         raise WavError(f"a file that cannot be read ({reason})", "a WAV file") from error
     return _samples_of(data, sample_rate_hz)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a pipe too without waiting for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def fingerprints(path: str | Path, excerpts: Sequence[Excerpt], sample_rate_hz: int) -> list[Fingerprint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import wave
 from pathlib import Path
@@ -207,3 +208,11 @@ def test_a_damaged_header_gives_samples_or_an_error(
         return
     assert len(pcm) % 2 == 0
     assert 0 < len(pcm) <= len(PCM) + len(patch)
+
+
+def test_a_pipe_named_like_a_clip_is_refused_at_once(tmp_path: Path) -> None:
+    """A FIFO that nobody writes into does not keep the reader waiting."""
+    pipe = tmp_path / "clip.wav"
+    os.mkfifo(pipe)
+    with pytest.raises(WavError, match="pipe"):
+        read_pcm(pipe, 16_000)
