@@ -8,24 +8,21 @@ Writes a truth (id, label, speaker) and predictions with one score per label to 
 - pandas: the same tables without intervals, with pandas and scikit-learn, as one writes it;
 - pandas-codes: the same with labels turned into integers first, because scikit-learn is slow on text.
 
-Prints wall time and highest resident memory of every process, the medians, and the ratios. Needs `kwsbench[bench]`.
+Prints the median wall time of each, its ratio to kwsbench, and the most memory it held. Needs `kwsbench[bench]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from timing import side_by_side
 
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 BACKGROUND = ("_unknown_", "_silence_")
@@ -39,14 +36,6 @@ class Inputs:
     truth: Path
     predictions: Path
     out: Path
-
-
-@dataclass(frozen=True)
-class Run:
-    """One process: how long it took, and the most memory it held."""
-
-    seconds: float
-    peak_mb: float
 
 
 def main() -> None:
@@ -66,7 +55,7 @@ def main() -> None:
         parser.error("--labels must be at least 4")
     with tempfile.TemporaryDirectory() as folder:
         inputs = write_inputs(Path(folder), options.rows, options.labels)
-        compare(inputs, options.rounds)
+        side_by_side(commands(inputs), options.rounds, warm_up=False)
 
 
 def write_inputs(folder: Path, num_rows: int, num_labels: int) -> Inputs:
@@ -94,47 +83,17 @@ def softmax_scores(generator: np.random.Generator, truth: np.ndarray, num_labels
     return odds / odds.sum(axis=1, keepdims=True)
 
 
-def compare(inputs: Inputs, rounds: int) -> None:
-    """Runs all sides by turns and prints what they took."""
-    sides = commands(inputs)
-    runs: dict[str, list[Run]] = {side: [] for side in sides}
-    for number in range(rounds):
-        for side, command in sides.items():
-            runs[side].append(run := timed(command))
-            print(f"round {number + 1}  {side:<12} {run.seconds:7.2f} s  {run.peak_mb:7.0f} MB peak", flush=True)
-    seconds = {side: statistics.median(run.seconds for run in taken) for side, taken in runs.items()}
-    peaks = {side: max(run.peak_mb for run in taken) for side, taken in runs.items()}
-    for side in sides:
-        print(f"median   {side:<12} {seconds[side]:7.2f} s  {peaks[side]:7.0f} MB peak")
-    for side in [side for side in sides if side != "kwsbench"]:
-        faster, memory = seconds[side] / seconds["kwsbench"], peaks["kwsbench"] / peaks[side]
-        print(f"kwsbench takes 1/{faster:.1f} of the time and {memory:.2f} of the memory of {side}")
-
-
 def commands(inputs: Inputs) -> dict[str, list[str]]:
     """Returns each side's command line."""
     background = [word for label in BACKGROUND for word in ("--background", label)]
     score = ["score", inputs.predictions, "--truth", inputs.truth, *background, "--out", inputs.out / "kwsbench"]
     files = [inputs.truth, inputs.predictions, inputs.out / "pandas"]
     sides = {
-        "kwsbench": ["-m", "kwsbench", *score],
         "pandas": [__file__, "--pandas", *files],
         "pandas-codes": [__file__, "--pandas-codes", *files],
+        "kwsbench": ["-m", "kwsbench", *score],
     }
     return {side: [sys.executable, *map(str, words)] for side, words in sides.items()}
-
-
-def timed(command: list[str]) -> Run:
-    """Runs a command to its end. Raises CalledProcessError where it fails."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    return Run(seconds, usage.ru_maxrss * kilobyte / 1e6)
 
 
 def score_with_pandas(inputs: Inputs, *, as_codes: bool) -> None:

@@ -157,7 +157,7 @@ def _read_fast(path: Path, rules: TableRules) -> pl.DataFrame | None:
         return None
     if table.is_empty() or _is_ragged(path, table, header, rules):
         return None
-    return _without_quotes(table)
+    return _without_quotes(table) if _has_quotes(path) else table
 
 
 def _is_plain(path: Path, num_columns: int) -> bool:
@@ -168,6 +168,11 @@ def _is_plain(path: Path, num_columns: int) -> bool:
         # Of a last line without newline polars overlooks an empty field too many.
         last_line = content[content.rfind(b"\n") + 1 :]
         return not last_line or last_line.count(b",") == num_columns - 1
+
+
+def _has_quotes(path: Path) -> bool:
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b'"') >= 0
 
 
 def _without_quotes(table: pl.DataFrame) -> pl.DataFrame | None:
