@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from kwsbench.cli.output import check_outputs, note, print_json, show, show_tabl
 if TYPE_CHECKING:
     from kwsbench.manifest import Split
     from kwsbench.predictions import Predictions
+    from kwsbench.score.tables import Provenance
     from kwsbench.score.truth import TruthOptions, TruthSource
 
 SCORE_EXAMPLE = options.example("score preds.csv --manifest espeak_12 --plots")
@@ -42,11 +42,9 @@ def score(
     as_json: options.AsJson = False,
 ) -> None:
     """Scores predictions: accuracy, FRR, FAR, DET and more, with 95 % intervals, as CSV and JSON."""
-    from kwsbench.files import sha256_of_file
     from kwsbench.progress import progress
     from kwsbench.score.evaluate import Bootstrap, evaluate
-    from kwsbench.score.tables import Provenance, score_files, score_record, write_files
-    from kwsbench.score.tables import as_json as to_json
+    from kwsbench.score.tables import plain, score_files, score_record, write_files
     from kwsbench.score.truth import find_truth
 
     with progress("scoring", total=3, unit="steps") as advance:
@@ -56,23 +54,18 @@ def score(
         advance(1)
         result = evaluate(source.truth, predicted, Bootstrap(replicates, seed))
         advance(1)
-    provenance = Provenance(
-        manifest=source.manifest.name if source.manifest else None,
-        revision=source.manifest.revision if source.manifest else None,
-        split=split if truth is None else None,
-        clips_sha256=source.data_sha256,
-        predictions_sha256=sha256_of_file(predictions),
-    )
-    files = score_files(result, provenance)
+    provenance = _provenance(predictions, source, split if truth is None else None)
+    pictures = {}
     if plots:
         from kwsbench.score.plots import draw_plots
 
-        files |= draw_plots(result, source.origin)
+        pictures = draw_plots(result, source.origin)
+    files = score_files(result, provenance, pictures)
     folder = out or Path("scores") / predictions.stem
     check_outputs([folder / name for name in files], {"the predictions": predictions, "the truth": truth})
     write_files(files, folder)
     if as_json:
-        print_json(json.loads(to_json(score_record(result, provenance))))
+        print_json(plain(score_record(result, provenance)))
         return
     from kwsbench.score.terminal import score_view
 
@@ -97,6 +90,7 @@ def compare(
 
     from kwsbench.score.compare import compare as compare_predictions
     from kwsbench.score.evaluate import Bootstrap
+    from kwsbench.score.tables import plain
     from kwsbench.score.terminal import percent
     from kwsbench.score.truth import find_truth
 
@@ -105,7 +99,7 @@ def compare(
     names = (a.stem, b.stem) if a.stem != b.stem else (str(a), str(b))
     sentence = result.sentence(*names)
     if as_json:
-        print_json({"a": str(a), "b": str(b), **asdict(result), "sentence": sentence})
+        print_json(plain({"a": str(a), "b": str(b), **asdict(result), "sentence": sentence}))
         return
     rows = [
         (f"A  {a}", percent(result.accuracy_a), result.table.only_a),
@@ -133,3 +127,16 @@ def _read(path: Path, source: TruthSource) -> Predictions:
     from kwsbench.predictions import read_predictions
 
     return read_predictions(path, source.truth.clip_ids, source.truth.labels, source.id_column)
+
+
+def _provenance(predictions: Path, source: TruthSource, split: str | None) -> Provenance:
+    from kwsbench.files import sha256_of_file
+    from kwsbench.score.tables import Provenance
+
+    return Provenance(
+        manifest=source.manifest.name if source.manifest else None,
+        revision=source.manifest.revision if source.manifest else None,
+        split=split,
+        clips_sha256=source.data_sha256,
+        predictions_sha256=sha256_of_file(predictions),
+    )

@@ -15,7 +15,7 @@ from kwsbench import __version__
 from kwsbench.files import replacing_all
 from kwsbench.score.evaluate import Figure, KeywordScore, Score
 
-_DET_HEADER = ["keyword", "threshold", "frr", "far"]
+_RECORD = "score.json"
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,38 @@ class Provenance:
     predictions_sha256: str
 
 
-def score_files(score: Score, provenance: Provenance) -> dict[str, bytes]:
-    """Returns the files of a score, name to content."""
+def score_files(score: Score, provenance: Provenance, plots: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Returns the files of a score, name to content: tables, `plots` where there are any, and `score.json`."""
     tables = {
         "summary.csv": summary_table(score),
         "per_keyword.csv": keyword_table(score),
         "confusion.csv": confusion_table(score),
         **({"det.csv": det_table(score)} if score.det else {}),
     }
-    files = {name: _csv(rows).encode() for name, rows in tables.items()}
-    return files | {"score.json": as_json(score_record(score, provenance)).encode()}
+    files = {name: _csv(rows).encode() for name, rows in tables.items()} | dict(plots or {})
+    record = score_record(score, provenance) | {"files": [*files, _RECORD]}
+    return files | {_RECORD: as_json(record).encode()}
 
 
 def write_files(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes files into a folder: all of them, or on any failure none, with what was there before unchanged.
 
-    A `det.csv` of an earlier score with scores does not stay beside one without.
+    Files of an earlier score, as its `score.json` lists them, do not stay beside a score that has none of that name.
     """
+    outdated = _files_of_earlier_score(folder) - files.keys()
     with replacing_all() as stage:
         for name, content in files.items():
             stage(folder / name).write_bytes(content)
-    old = folder / "det.csv"
-    if old.name not in files and old.is_file() and old.read_bytes().startswith(_csv([_DET_HEADER]).encode()):
-        old.unlink()
+    for name in outdated:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _files_of_earlier_score(folder: Path) -> set[str]:
+    try:
+        listed = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["files"]
+        return {name for name in listed if Path(name).name == name and (folder / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def summary_table(score: Score) -> list[list[Any]]:
@@ -80,7 +89,7 @@ def confusion_table(score: Score) -> list[list[Any]]:
 
 def det_table(score: Score) -> list[list[Any]]:
     """Returns the rows of `det.csv`, the header first: the points of every keyword's curve, thresholds ascending."""
-    rows: list[list[Any]] = [_DET_HEADER]
+    rows: list[list[Any]] = [["keyword", "threshold", "frr", "far"]]
     for keyword, points in score.det.items():
         columns = (points.thresholds.tolist(), points.frr.tolist(), points.far.tolist())
         rows += [[keyword, *point] for point in zip(*columns, strict=True)]
@@ -108,14 +117,15 @@ def score_record(score: Score, provenance: Provenance) -> dict[str, Any]:
 
 def as_json(record: Mapping[str, Any]) -> str:
     """Returns a record as JSON; NaN, which JSON does not have, becomes null, and infinity the text `inf`."""
-    return json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Returns a value as JSON can hold it: NaN becomes null, and infinity the text `inf`."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value

@@ -37,7 +37,7 @@ def _summary(score: Score) -> Table:
     for figure in score.summary:
         clips = f"{figure.count:,} / {figure.total:,}" if figure.total is not None else ""
         undefined = math.isnan(figure.value)
-        method = "" if undefined else _METHODS[figure.ci_method]
+        method = "" if math.isnan(figure.ci_low) else _METHODS[figure.ci_method]
         table.add_row(
             figure.metric, percent(figure.value), _interval(figure), clips, method, style="dim" if undefined else None
         )

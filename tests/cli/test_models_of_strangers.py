@@ -49,7 +49,7 @@ def test_a_model_cannot_choose_which_file_is_run(name: str, kws: CommandLine, ba
         (lambda header: header["config"].update(depth=3), "setting depth"),
         (lambda header: header["config"].update(num_leaves="4"), "setting num_leaves: found '4', expected an integer"),
         (lambda header: header["config"].update(with_deviation=False), "takes 80 features, and the baseline gives 40"),
-        (lambda header: header["front_end"].update(num_mels=10**9), "the front-end is too large for its clips"),
+        (lambda header: header["front_end"].update(num_mels=10**9), "front_end.num_mels"),
         (lambda header: header["front_end"].update(num_mels=41), "takes 80 features, and the baseline gives 82"),
         (lambda header: header.update(clip_samples=10**12), "clip_samples"),
         (lambda header: header.update(labels=["low", "high", "no", "_unknown_"]), "found labels low, high, no"),

@@ -159,3 +159,11 @@ def test_a_truth_table_scores_without_any_data(kws: CommandLine) -> None:
     assert record["summary"]["accuracy"]["count"] == 2
     assert (kws.folder / "scores/p/summary.csv").is_file()
     assert Path(kws.works("compare", "p.csv", "p.csv", "--truth", "truth.csv", "--json").json["a"]).name == "p.csv"
+
+
+def test_what_a_comparison_cannot_say_is_null_in_its_json(kws: CommandLine) -> None:
+    """With a single clip there is no interval, and the output is still JSON, which knows no NaN."""
+    (kws.folder / "truth.csv").write_text("path,label\na,yes\n")
+    ran = kws.works("compare", "truth.csv", "truth.csv", "--truth", "truth.csv", "--json")
+    assert ran.json["difference"]["low"] is None
+    assert "NaN" not in ran.out

@@ -205,17 +205,28 @@ def test_files_are_written_into_a_new_folder(tmp_path: Path, files: dict[str, by
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
 
 
-def test_an_old_det_does_not_stay_beside_a_new_score_without(tmp_path: Path, files: dict[str, bytes]) -> None:
-    """Writing a score without scores removes the curves of the last one, and no file of somebody else's."""
+def test_outdated_files_of_an_earlier_score_do_not_stay(tmp_path: Path) -> None:
+    """Curves and pictures of the last score go with it, and no file of somebody else's."""
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    write_files(files, tmp_path)
-    write_files(score_files(_ordinary(with_scores=False), PROVENANCE), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "confusion.csv", "notes.txt", "per_keyword.csv", "score.json", "summary.csv",
-    ]  # fmt: skip
+    write_files(score_files(_ordinary(), PROVENANCE, {"det.png": b"a picture"}), tmp_path)
+    assert {"det.csv", "det.png"} <= {path.name for path in tmp_path.iterdir()}
+    without = score_files(_ordinary(with_scores=False), PROVENANCE)
+    write_files(without, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*without, "notes.txt"])
     (tmp_path / "det.csv").write_text("detectives\n", encoding="utf-8")
-    write_files(score_files(_ordinary(with_scores=False), PROVENANCE), tmp_path)
+    write_files(without, tmp_path)
     assert (tmp_path / "det.csv").read_text(encoding="utf-8") == "detectives\n"
+
+
+@pytest.mark.parametrize("listed", ['["../notes.txt", "/etc/hosts", "."]', "[1, null]", '"notes.txt"', "{}"])
+def test_a_forged_list_of_files_removes_nothing_elsewhere(tmp_path: Path, listed: str) -> None:
+    """What an earlier `score.json` lists is only ever a plain name in its own folder."""
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    (folder / "score.json").write_text(f'{{"files": {listed}}}', encoding="utf-8")
+    write_files(score_files(_ordinary(), PROVENANCE), folder)
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_failure_leaves_every_old_file(tmp_path: Path, files: dict[str, bytes]) -> None:

@@ -82,6 +82,13 @@ def test_what_is_undefined_is_not_applicable() -> None:
     assert (percent(0.0), percent(1.0), percent(0.12345, 1)) == ("0.00 %", "100.00 %", "12.3 %")
 
 
+def test_without_an_interval_nothing_says_where_it_is_from() -> None:
+    """From one clip nothing can be resampled: the bootstrap's lines have no interval and no method."""
+    lines = {line.split("  ")[0].strip(): line for line in _shown(_score(codes=1, num_clips=1)).splitlines()}
+    assert re.fullmatch(r"macro_frr +[0-9.]+ % *", lines["macro_frr"])
+    assert "Wilson" in lines["accuracy"]
+
+
 def test_no_terminal_gives_plain_text() -> None:
     """Where output is no terminal there is no escape sequence in it."""
     assert "\x1b" not in _shown(_score())
