@@ -10,7 +10,7 @@ import polars as pl
 
 from kwsbench.catalogue import find_manifest
 from kwsbench.dataset.clips import Places, PreparedDataset, load_prepared, open_dataset, prepared_folders
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, Problem
 from kwsbench.files import sha256_of_file
 from kwsbench.manifest import SPLITS, Manifest, Split
 from kwsbench.prediction_problems import read_header
@@ -112,7 +112,14 @@ def _matching(predictions: Path, options: TruthOptions) -> PreparedDataset:
         raise InputError(
             f"nothing is prepared in {options.places.root}; run `kwsbench data prepare NAME`, or score with --truth truth.csv"
         )
-    ids = _read_ids(predictions, {dataset.manifest.id_column for dataset in datasets})
+    columns = sorted({dataset.manifest.id_column for dataset in datasets})
+    ids = _read_ids(predictions, columns)
+    if not ids:
+        shown = ", ".join(read_header(predictions))[:60]
+        problem = Problem(
+            f"{predictions}, line 1", f"the columns {shown}", f"a column {' or '.join(map(repr, columns))}"
+        )
+        raise InputError(f"{predictions} has no column with ids of a prepared data set", [problem])
     best = _best(ids, datasets, options.split)
     if len(best) == 1:
         return best[0]
@@ -129,16 +136,19 @@ def _matching(predictions: Path, options: TruthOptions) -> PreparedDataset:
     )
 
 
-def _read_ids(predictions: Path, columns: set[str]) -> dict[str, pl.Series]:
+def _read_ids(predictions: Path, columns: Sequence[str]) -> dict[str, pl.Series]:
     """The ids in each of the columns that may hold them."""
     header = read_header(predictions)
     present = [column for column in dict.fromkeys(header) if column in columns]
     types = {f"column_{number}": pl.String() for number in range(len(header))}
+    places = {column: f"column_{header.index(column)}" for column in present}
     try:
-        table = pl.read_csv(predictions, schema=types, glob=False, truncate_ragged_lines=True)
+        table = pl.read_csv(
+            predictions, schema=types, columns=list(places.values()), glob=False, truncate_ragged_lines=True
+        )
     except pl.exceptions.PolarsError:
         return {column: _read_ids_of_broken_file(predictions, header.index(column)) for column in present}
-    return {column: table.to_series(header.index(column)).unique() for column in present}
+    return {column: table[place].unique() for column, place in places.items()}
 
 
 def _read_ids_of_broken_file(predictions: Path, place: int) -> pl.Series:

@@ -180,6 +180,17 @@ def test_the_id_column_must_be_there(tmp_path: Path) -> None:
     assert found.truth.clip_ids.to_list() == ["1", "2"]
 
 
+def test_a_header_without_any_id_column_is_named(tmp_path: Path) -> None:
+    """Where no column can hold ids, the message shows the columns and says which one is missing."""
+    _prepare(tmp_path / "data", "by_path", ["1", "2"])
+    with pytest.raises(InputError) as caught:
+        _found(tmp_path, ["2", "1"], "file")
+    (problem,) = caught.value.problems
+    assert problem.where.endswith("line 1")
+    assert "file, label" in problem.found
+    assert "'path'" in problem.expected
+
+
 @pytest.mark.parametrize("content", ["path,path\nx,y,z\n", "path\n", "path,label\n\n\n", "label,path\nyes\n"])
 def test_a_broken_file_may_match_nothing(tmp_path: Path, content: str) -> None:
     """A file without readable ids ends in an InputError, not in an exception of the reader."""
