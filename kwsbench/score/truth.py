@@ -89,7 +89,8 @@ def from_dataset(dataset: PreparedDataset, split: Split) -> TruthSource:
         truth=codes.to_physical().to_numpy().astype("int32"),
         speakers=rows["speaker_id"],
     )
-    origin = f"{manifest.name} (revision {manifest.revision}), {split} split"
+    part = "" if dataset.complete else "a part of "
+    origin = f"{part}{manifest.name} (revision {manifest.revision}), {split} split"
     return TruthSource(truth, manifest.id_column, manifest, dataset.clips_sha256, origin)
 
 

@@ -191,6 +191,14 @@ def test_a_header_without_any_id_column_is_named(tmp_path: Path) -> None:
     assert "'path'" in problem.expected
 
 
+def test_a_part_of_a_data_set_is_called_one(tmp_path: Path) -> None:
+    """Where `prepare --partial` took less than the manifest expects, the origin of every score says so."""
+    folder = _prepare(tmp_path / "data", "words", IDS)
+    assert _found(tmp_path, IDS).origin == "words (revision 2), test split"
+    (folder / "prepared.json").write_text(json.dumps({"audio_root": ".", "complete": False}), encoding="utf-8")
+    assert _found(tmp_path, IDS).origin == "a part of words (revision 2), test split"
+
+
 @pytest.mark.parametrize("content", ["path,path\nx,y,z\n", "path\n", "path,label\n\n\n", "label,path\nyes\n"])
 def test_a_broken_file_may_match_nothing(tmp_path: Path, content: str) -> None:
     """A file without readable ids ends in an InputError, not in an exception of the reader."""
