@@ -153,6 +153,11 @@ def import_lightgbm() -> Any:
     return lightgbm
 
 
+def lightgbm_reason(error: Exception) -> str:
+    """Returns what LightGBM says went wrong, without the line of its own source that it ends in."""
+    return str(error).strip().partition(" at /")[0]
+
+
 def label_scores(booster: Any, features: NDArray[np.float32], num_labels: int) -> NDArray[np.float64]:
     """Returns the probability of each label that a LightGBM booster gives, shape (clips, labels).
 

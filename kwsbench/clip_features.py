@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +15,7 @@ from kwsbench.dataset.clips import PreparedDataset, load_samples
 from kwsbench.errors import InputError
 from kwsbench.features import extract
 from kwsbench.front_end import FrontEnd
-from kwsbench.progress import progress
+from kwsbench.progress import each_in_parallel
 
 CLIPS_PER_TASK = 256
 
@@ -75,14 +73,4 @@ def features_of_parts(
     parts: Sequence[_Part], features_of: Callable[[_Part], NDArray[np.float32]], title: str
 ) -> NDArray[np.float32]:
     """Applies `features_of` to every part of the clips, on all processors, under a progress bar."""
-    total = sum(len(part) for part in parts)
-    done = []
-    with progress(title, total, "clips") as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for features in pool.map(features_of, parts):
-                done.append(features)
-                advance(len(features))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return np.concatenate(done)
+    return np.concatenate(list(each_in_parallel(features_of, parts, title, "clips")))

@@ -72,9 +72,7 @@ class StagedFiles:
         place = _behind_links(target)
         temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
         self._staged[target] = temporary
-        if target.exists() and not target.is_file():
-            kind = "a folder" if target.is_dir() else "a device or pipe"
-            raise InputError(f"cannot write {target}: it is {kind}; name a file")
+        check_replaceable(target)
         place.parent.mkdir(parents=True, exist_ok=True)
         return temporary
 
@@ -98,6 +96,13 @@ class StagedFiles:
         for temporary in self._staged.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(target: Path) -> None:
+    """Raises InputError where `target` is a folder or a device, which no file can take the place of."""
+    if target.exists() and not target.is_file():
+        kind = "a folder" if target.is_dir() else "a device or pipe"
+        raise InputError(f"cannot write {target}: it is {kind}; name a file")
 
 
 def _behind_links(path: Path) -> Path:

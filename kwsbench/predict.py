@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kwsbench.baseline import configure_from, load_baseline_of_model
-from kwsbench.checkpoint import LightgbmCheckpoint, import_lightgbm, label_scores, load_lightgbm
+from kwsbench.checkpoint import LightgbmCheckpoint, import_lightgbm, label_scores, lightgbm_reason, load_lightgbm
 from kwsbench.clip_features import CLIPS_PER_TASK, Extractor, features_of_parts, features_of_rows
 from kwsbench.dataset.audio import fit_length, read_any_audio
 from kwsbench.dataset.clips import PreparedDataset
@@ -86,7 +86,7 @@ def load_model(path: Path, baselines: Path | None = None) -> Model:
     try:
         booster = lightgbm.Booster(model_str=checkpoint.model_text)
     except lightgbm.basic.LightGBMError as error:
-        raise InputError(f"LightGBM cannot read {path}: {str(error).strip().partition(' at /')[0]}") from error
+        raise InputError(f"LightGBM cannot read {path}: {lightgbm_reason(error)}") from error
     return Model(checkpoint, extractor, booster)
 
 

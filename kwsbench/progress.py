@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+_Part = TypeVar("_Part", bound=Sized)
+_Result = TypeVar("_Result")
 
 Advance = Callable[[int], None]
 """Tells the bar that so many more units (clips, bytes, rounds) are done."""
@@ -49,3 +55,27 @@ def progress(title: str, total: int | None, unit: str = "") -> Iterator[Advance]
     with bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+def each_in_parallel(
+    function: Callable[[_Part], _Result], parts: Sequence[_Part], title: str, unit: str
+) -> Iterator[_Result]:
+    """Yields `function(part)` for every part, in order, computed on all processors under a progress bar.
+
+    What has not begun is cancelled when a part fails or the caller stops.
+
+    Args:
+        function: What to do with a part; it should spend its time outside of Python's lock.
+        parts: The work, cut into pieces; the bar counts what they hold.
+        title: What is being done, in a few words.
+        unit: What the parts hold.
+    """
+    total = sum(len(part) for part in parts)
+    with progress(title, total, unit) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for part, result in zip(parts, pool.map(function, parts), strict=True):
+                yield result
+                advance(len(part))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -19,6 +19,7 @@ from kwsbench.checkpoint import (
     ModelHeader,
     import_lightgbm,
     label_scores,
+    lightgbm_reason,
     save_lightgbm,
     sha256_of_text,
 )
@@ -127,8 +128,7 @@ def _boost(extractor: Extractor, parameters: dict[str, Any], fitted: _Labelled, 
             )
         except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
             name = extractor.baseline.__name__
-            reason = str(error).strip().partition(" at /")[0]  # without the line of LightGBM's source
-            raise InputError(f"LightGBM refuses the configuration of {name}: {reason}") from error
+            raise InputError(f"LightGBM refuses the configuration of {name}: {lightgbm_reason(error)}") from error
 
 
 def _without_num_threads(model_text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kwsbench.errors import InputError
+from kwsbench.files import check_replaceable
 
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -84,8 +85,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Mapping[str, Path | None]) ->
         InputError: An output is a folder or a device, lies below a file, or is one of the inputs.
     """
     for output in outputs:
-        if output.exists() and not output.is_file():
-            raise InputError(f"cannot write {output}: it is a {'folder' if output.is_dir() else 'device'}; name a file")
+        check_replaceable(output)
         above = next((parent for parent in output.parents if parent.exists()), output.parent)
         if above.exists() and not above.is_dir():
             raise InputError(f"cannot write {output}: {above} is a file, not a folder")

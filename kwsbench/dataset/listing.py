@@ -101,18 +101,22 @@ def archive_root(manifest: Manifest, audio_root: Path, archive: str) -> Path:
     """
     root = audio_root / manifest.path_prefix(archive)
     if not root.is_dir():
-        raise InputError(f"no folder {root}: the audio of {archive!r} is not there", [_how_to_get(manifest, archive)])
+        raise InputError(f"no folder {root}: the audio of {archive!r} is not there", [_no_audio(manifest, archive)])
     return root
 
 
-def _how_to_get(manifest: Manifest, archive: str) -> Problem:
-    remedy = f"run `kwsbench data fetch {manifest.name}`, or name the unpacked folder with --from"
-    manual = [entry.manual for entry in manifest.archives if entry.folder == archive and entry.manual]
-    if manual:
-        remedy = manual[0].strip()
+def how_to_get(manifest: Manifest, archive: str) -> str:
+    """Returns what a person has to do to get the audio of an archive, as the remedy of a problem."""
     if manifest.synthesis:
-        remedy = f"run `kwsbench data synth {manifest.name}`"
-    return Problem(archive, "no audio", "its clips", remedy)
+        return f"run `kwsbench data synth {manifest.name}`"
+    manual = [entry.manual for entry in manifest.archives if entry.folder == archive and entry.manual]
+    return (
+        manual[0].strip() if manual else f"run `kwsbench data fetch {manifest.name}`, or name what you have with --from"
+    )
+
+
+def _no_audio(manifest: Manifest, archive: str) -> Problem:
+    return Problem(archive, "no audio", "its clips", how_to_get(manifest, archive))
 
 
 def _of_source(source: FolderSource | CsvSource, manifest: Manifest, audio_root: Path) -> list[Clip]:
@@ -208,7 +212,7 @@ def _silence(draw: DrawSilence, manifest: Manifest, audio_root: Path, counts: di
     if len(log) or not noise:
         raise InputError(
             f"the background noise in {root / draw.folder} cannot be used",
-            log.problems() or [_how_to_get(manifest, draw.archive)],
+            log.problems() or [_no_audio(manifest, draw.archive)],
         )
     for split in draw.splits:
         count = num_to_draw(draw.fraction, counts.get(split, 0))

@@ -7,6 +7,7 @@ from pathlib import Path
 from kwsbench.dataset.archive import unpack
 from kwsbench.dataset.clips import Places
 from kwsbench.dataset.fetch import check_file, fetch
+from kwsbench.dataset.listing import how_to_get
 from kwsbench.dataset.synthesis import synthesise
 from kwsbench.errors import InputError, Problem
 from kwsbench.manifest import Archive, Manifest
@@ -26,7 +27,7 @@ def fetch_archives(manifest: Manifest, places: Places) -> dict[str, str]:
         raise InputError(f"{manifest.name} is synthesised, not downloaded; run `kwsbench data synth {manifest.name}`")
     manual = [archive for archive in manifest.archives if archive.manual]
     if manual:
-        problems = [_by_hand(archive) for archive in manual]
+        problems = [_by_hand(manifest, archive) for archive in manual]
         raise InputError(f"{manifest.name} cannot be downloaded without a login", problems)
     return {archive.file: _fetch(archive, places) for archive in manifest.archives}
 
@@ -75,26 +76,22 @@ def _unpack(archive: Archive, manifest: Manifest, places: Places, source: Path |
         return
     file = source if given and source is not None else places.archive(archive.file)
     if not file.is_file():
-        raise InputError(f"the audio of {manifest.name} is not there", [_not_there(archive, manifest, file)])
+        raise InputError(
+            f"the audio of {manifest.name} is not there",
+            [Problem(str(file), "nothing", "the archive", how_to_get(manifest, archive.folder))],
+        )
     check_file(file, archive.num_bytes, archive.sha256)
     unpack(file, target, inner_folder=archive.inner_folder)
 
 
 def _fetch(archive: Archive, places: Places) -> str:
-    if archive.url is None:
-        raise InputError(f"{archive.file} has no address", [_by_hand(archive)])
+    if archive.url is None:  # the schema knows: without an address it is manual, and was refused before
+        raise ValueError(f"{archive.file} has no address")
     return fetch(archive.url, places.archive(archive.file), num_bytes=archive.num_bytes, sha256=archive.sha256)
 
 
-def _by_hand(archive: Archive) -> Problem:
-    return Problem(archive.file, "an archive behind a login", "", (archive.manual or "").strip())
-
-
-def _not_there(archive: Archive, manifest: Manifest, file: Path) -> Problem:
-    remedy = (
-        archive.manual or ""
-    ).strip() or f"run `kwsbench data fetch {manifest.name}`, or name what you have with --from"
-    return Problem(str(file), "nothing", "the archive", remedy)
+def _by_hand(manifest: Manifest, archive: Archive) -> Problem:
+    return Problem(archive.file, "an archive behind a login", "", how_to_get(manifest, archive.folder))
 
 
 def _audio_root_in(folder: Path, manifest: Manifest) -> Path:

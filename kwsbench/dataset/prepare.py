@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +17,7 @@ from kwsbench.dataset.wav import Excerpt, Fingerprint, WavError, fingerprints
 from kwsbench.errors import CheckFailedError, InputError, Problem, ProblemLog
 from kwsbench.files import replacing_all
 from kwsbench.manifest import SPLITS, Manifest, Split
-from kwsbench.progress import progress
+from kwsbench.progress import each_in_parallel
 
 _FILES_PER_TASK = 256
 
@@ -43,23 +41,12 @@ def scan(clips: Sequence[Clip], audio_root: Path, sample_rate_hz: int, title: st
     for clip in clips:
         by_file.setdefault(clip.file, []).append(clip)
     result = Scan({}, {})
-    with progress(title, len(by_file), "files") as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = pool.map(lambda part: _scan_files(part, audio_root, sample_rate_hz), _chunks(by_file.values()))
-        try:
-            for part in tasks:
-                result.fingerprints.update(part.fingerprints)
-                result.damaged.update(part.damaged)
-                advance(_FILES_PER_TASK)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    files = list(by_file.values())
+    parts = [files[start : start + _FILES_PER_TASK] for start in range(0, len(files), _FILES_PER_TASK)]
+    for part in each_in_parallel(lambda part: _scan_files(part, audio_root, sample_rate_hz), parts, title, "files"):
+        result.fingerprints.update(part.fingerprints)
+        result.damaged.update(part.damaged)
     return result
-
-
-def _chunks(files: Iterable[list[Clip]]) -> Iterator[list[list[Clip]]]:
-    iterator = iter(files)
-    while part := list(islice(iterator, _FILES_PER_TASK)):
-        yield part
 
 
 def _scan_files(files: list[list[Clip]], audio_root: Path, sample_rate_hz: int) -> Scan:

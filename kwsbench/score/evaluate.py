@@ -168,6 +168,7 @@ def evaluate(truth: Truth, predictions: Predictions, bootstrap: Bootstrap | None
     clusters = cluster_clips(truth.speakers, bootstrap or Bootstrap(), max_clusters)
     by_cluster = confusion_by_cluster(truth.truth, predictions.predicted, clusters.codes, num_labels, clusters.count)
     counts = by_cluster.sum(axis=0)
+    point = Confusion(counts, truth.num_keywords)
     curves = _curves(truth, predictions.scores, clusters)
     keywords = truth.labels[: truth.num_keywords]
     return Score(
@@ -175,16 +176,15 @@ def evaluate(truth: Truth, predictions: Predictions, bootstrap: Bootstrap | None
         num_keywords=truth.num_keywords,
         num_clips=len(truth.truth),
         num_speakers=clusters.num_speakers,
-        summary=(*_summary(by_cluster, truth.num_keywords, clusters), *_curve_figures(curves, clusters)),
-        keywords=_keyword_scores(keywords, Confusion(counts, truth.num_keywords), curves),
+        summary=(*_summary(point, by_cluster, clusters), *_curve_figures(curves, clusters)),
+        keywords=_keyword_scores(keywords, point, curves),
         confusion=counts,
         det={keyword: curve.points for keyword, curve in zip(keywords, curves, strict=False)},
     )
 
 
-def _summary(by_cluster: NDArray[np.int64], num_keywords: int, clusters: Clusters) -> list[Figure]:
-    point = Confusion(by_cluster.sum(axis=0), num_keywords)
-    intervals = _intervals(by_cluster, num_keywords, clusters)
+def _summary(point: Confusion, by_cluster: NDArray[np.int64], clusters: Clusters) -> list[Figure]:
+    intervals = _intervals(by_cluster, point.num_keywords, clusters)
     accuracy = _proportion("accuracy", point.correct, point.total)
     if clusters.method == "speaker_bootstrap":
         low, high = intervals["accuracy"]
