@@ -13,7 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kwsbench.baseline import configure_from, load_baseline_of_model
-from kwsbench.checkpoint import LightgbmCheckpoint, import_lightgbm, label_scores, lightgbm_reason, load_lightgbm
+from kwsbench.checkpoint.lightgbm import (
+    LightgbmCheckpoint,
+    import_lightgbm,
+    label_scores,
+    lightgbm_reason,
+    load_lightgbm,
+)
 from kwsbench.clip_features import CLIPS_PER_TASK, Extractor, features_of_parts, features_of_rows
 from kwsbench.dataset.audio import fit_length, read_any_audio
 from kwsbench.dataset.clips import PreparedDataset

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from kwsbench import __version__
 from kwsbench.baseline import LightgbmBaseline, errors_of
-from kwsbench.checkpoint import (
+from kwsbench.checkpoint.lightgbm import (
     LightgbmCheckpoint,
-    ModelHeader,
+    LightgbmHeader,
     import_lightgbm,
     label_scores,
     lightgbm_reason,
@@ -136,9 +136,9 @@ def _without_num_threads(model_text: str) -> str:
     return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", model_text, flags=re.MULTILINE)
 
 
-def _header(extractor: Extractor, dataset: PreparedDataset, seed: int, model_text: str) -> ModelHeader:
+def _header(extractor: Extractor, dataset: PreparedDataset, seed: int, model_text: str) -> LightgbmHeader:
     manifest = dataset.manifest
-    return ModelHeader(
+    return LightgbmHeader(
         baseline=extractor.baseline.__name__,
         config=dataclasses.asdict(extractor.config),
         labels=manifest.labels,

@@ -11,7 +11,7 @@ import pytest
 
 from kwsbench.baseline import LightgbmBaseline, configure_from, load_baseline
 from kwsbench.catalogue import baseline_paths
-from kwsbench.checkpoint import load_lightgbm
+from kwsbench.checkpoint.lightgbm import load_lightgbm
 from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.features import extract
 from kwsbench.manifest import read_manifest

@@ -1,4 +1,4 @@
-r"""Trained models on disk: what they are, how they were made, and their weights, in one file.
+r"""LightGBM models on disk: what they are, how they were made, and their trees, in one text file.
 
 A LightGBM model is the text that LightGBM itself writes and reads, with one more line in its header:
 `kwsbench=` and JSON in which `=` is written as `\u003d`. Loading it runs no code of the file's author.
@@ -10,77 +10,36 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.errors import InputError
 from kwsbench.files import replacing
-from kwsbench.front_end import FrontEnd
-from kwsbench.manifest import Label
 
 _FIRST_LINE = "tree"
 _KEY = "kwsbench="
 _MAX_BYTES = 1 << 30
 
 
-class ModelHeader(BaseModel):
-    """What a model is and how it was made.
+class LightgbmHeader(ModelHeader):
+    """The header of a LightGBM model.
 
     Attributes:
-        format: Version of this header.
-        baseline: Name of the baseline file that it is an instance of.
-        config: Its configuration, as the fields of the baseline's `Config`.
-        labels: Its labels in the order of its scores, keywords first.
-        num_keywords: How many of them are keywords.
-        front_end: From samples to features.
-        sample_rate_hz: The rate of the audio that it hears.
-        clip_samples: The length of the audio that it hears.
-        manifest: Name of the manifest that it was trained on.
-        revision: Revision of that manifest.
-        clips_sha256: SHA-256 of the `clips.csv` that it was trained on.
-        seed: Seed of the training.
         text_sha256: SHA-256 of the model as LightGBM writes it, UTF-8: LightGBM crashes on a damaged one.
-        kwsbench_version: The version that trained it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    format: Literal[1] = 1
-    baseline: str
-    config: dict[str, int | float | str | bool]
-    labels: tuple[Label, ...] = Field(min_length=2)
-    num_keywords: int = Field(gt=0)
-    front_end: FrontEnd
-    sample_rate_hz: int = Field(gt=0, le=768_000)
-    clip_samples: int = Field(gt=0, le=600 * 768_000)
-    manifest: str
-    revision: int
-    clips_sha256: str
-    seed: int
     text_sha256: str
-    kwsbench_version: str
-
-    @model_validator(mode="after")
-    def _labels_are_distinct(self) -> Self:
-        if len(set(self.labels)) < len(self.labels) or self.num_keywords > len(self.labels):
-            raise ValueError("a label appears twice, or there are fewer labels than keywords")
-        return self
-
-    @model_validator(mode="after")
-    def _front_end_fits_the_clips(self) -> Self:
-        if not self.front_end.num_mels <= self.front_end.n_fft <= self.clip_samples:
-            raise ValueError("the front-end is too large for its clips")
-        return self
 
 
 @dataclass(frozen=True)
 class LightgbmCheckpoint:
     """A LightGBM model: its header, and the text that LightGBM reads."""
 
-    header: ModelHeader
+    header: LightgbmHeader
     model_text: str
 
 
@@ -128,9 +87,9 @@ def load_lightgbm(path: Path) -> LightgbmCheckpoint:
     return LightgbmCheckpoint(header, model_text)
 
 
-def _parse_header(path: Path, text: str) -> ModelHeader:
+def _parse_header(path: Path, text: str) -> LightgbmHeader:
     try:
-        return ModelHeader.model_validate_json(text)
+        return LightgbmHeader.model_validate_json(text)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in detail["loc"]) or "all of it"
