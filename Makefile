@@ -30,6 +30,7 @@ demo: $(VENV)/.installed-demo ## From a fresh clone to scores: synthesise, prepa
 	@echo "or your own audio:     $(BIN)/kwsbench predict models/espeak_12/mfcc_lightgbm.txt FOLDER -o mine.csv"
 
 test: $(VENV)/.installed-test ## Run the tests, what CI runs.
+	@$(BIN)/python -c "from kwsbench.sandbox import unavailable_reason as why; why() and print('The tests of the sandbox cannot run:', why())"
 	$(BIN)/python -m pytest -n 2 -q $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contract, then the tests.
