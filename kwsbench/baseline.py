@@ -1,4 +1,8 @@
-"""Loads a baseline, one file per published system, and its configuration."""
+"""Loads a baseline, one file per published system, its configuration and, where it is one in torch, its network.
+
+A baseline in torch says of every number in its `Config` how far it may go, with
+`field(default=16, metadata={"least": 1, "most": 512})`: the configuration in a model file may be a stranger's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +29,13 @@ from kwsbench.front_end import FrontEnd
 Setting = int | float | str | bool
 """A value of a configuration."""
 
-_FUNCTIONS = ("front_end", "summarise", "lightgbm_parameters")
+MOST_STORED_NUMBERS = 50_000_000
+"""Most numbers that the network of a baseline may store: 200 MB, a thousand times what keyword spotting needs."""
+
+_LIGHTGBM_FUNCTIONS = ("front_end", "summarise", "lightgbm_parameters")
+_TORCH_FUNCTIONS = ("front_end", "network")
 _ROUNDS = ("num_boost_round", "early_stopping_rounds")
+_BOUNDS = 'metadata={"least": ..., "most": ...}'
 
 
 class LightgbmBaseline(Protocol):
@@ -53,14 +62,65 @@ class LightgbmBaseline(Protocol):
         ...
 
 
-def load_baseline(name_or_path: str, folder: Path | None = None) -> LightgbmBaseline:
+class TorchBaseline(Protocol):
+    """What a baseline file in torch holds: an architecture and its front-end.
+
+    `Config` is a frozen dataclass whose fields all have defaults, and whose numbers all have bounds. The files that
+    ship also state, in literals that can be read without running them: `SOURCE` (a citation), `PUBLISHED_ACCURACY`
+    (by manifest, in percent), and with the default configuration, its own front-end, 12 labels and one second at
+    16 kHz, `NUM_PARAMETERS` (stored numbers, running statistics aside) and `MACS`.
+    """
+
+    __name__: str
+    __file__: str
+    Config: type[Any]
+
+    def front_end(self, config: Any, default: FrontEnd) -> FrontEnd:
+        """Returns the front-end, given the manifest's."""
+        ...
+
+    def network(self, config: Any, num_labels: int, num_coefficients: int, num_frames: int) -> Any:
+        """Returns the `torch.nn.Module` that maps float32 (batch, coefficients, frames) to scores (batch, labels).
+
+        It can be made on torch's `meta` device, and its scores of a clip do not depend on the clips beside it.
+        """
+        ...
+
+
+Baseline = LightgbmBaseline | TorchBaseline
+"""A baseline file of either kind."""
+
+
+def is_torch(baseline: Baseline) -> TypeGuard[TorchBaseline]:
+    """Returns whether the baseline is an architecture in torch."""
+    return hasattr(baseline, "network")
+
+
+def require_torch(baseline: Baseline) -> TorchBaseline:
+    """Returns the baseline as one in torch. Raises InputError where it is one on LightGBM."""
+    if not is_torch(baseline):
+        raise InputError(f"the baseline {baseline.__file__} holds no network: it is one on LightGBM")
+    return baseline
+
+
+def require_lightgbm(baseline: Baseline) -> LightgbmBaseline:
+    """Returns the baseline as one on LightGBM. Raises InputError where it is an architecture in torch."""
+    if is_torch(baseline):
+        raise InputError(
+            f"the baseline {baseline.__file__} is an architecture in torch,"
+            " and so far kwsbench trains and predicts with baselines on LightGBM only"
+        )
+    return cast("LightgbmBaseline", baseline)
+
+
+def load_baseline(name_or_path: str, folder: Path | None = None) -> Baseline:
     """Imports a baseline by its name in `folder` or by the path of its file.
 
     The file runs as part of this program, so it is only ever named by the person at the keyboard, or looked up by
     a bare name in a folder that this person chose.
 
     Raises:
-        InputError: There is none, it cannot be imported, or it lacks a part.
+        InputError: There is none, it cannot be imported, or it lacks parts; all are named.
     """
     if folder is not None and not folder.is_dir():
         raise InputError(f"no folder with baselines at {folder}")
@@ -71,10 +131,10 @@ def load_baseline(name_or_path: str, folder: Path | None = None) -> LightgbmBase
     problems = [*_missing_functions(module, path), *_config_problems(module, path)]
     if problems:
         raise InputError(f"the baseline {path} is not complete", problems)
-    return cast("LightgbmBaseline", module)
+    return cast("Baseline", module)
 
 
-def load_baseline_of_model(name: str, folder: Path | None = None) -> LightgbmBaseline:
+def load_baseline_of_model(name: str, folder: Path | None = None) -> Baseline:
     """Imports the baseline that a model file names.
 
     A model may come from a stranger, so its word is only looked up among the names in `folder` (default: the shipped
@@ -98,7 +158,7 @@ def load_baseline_of_model(name: str, folder: Path | None = None) -> LightgbmBas
 
 
 @contextmanager
-def errors_of(baseline: LightgbmBaseline) -> Iterator[None]:
+def errors_of(baseline: Baseline) -> Iterator[None]:
     """Turns an error in the code of a baseline, which its author has to see, into an InputError with file and line."""
     try:
         yield
@@ -108,13 +168,14 @@ def errors_of(baseline: LightgbmBaseline) -> Iterator[None]:
         raise InputError(f"the baseline {baseline.__file__} {_failed(baseline.__file__, error)}") from error
 
 
-def configure(baseline: LightgbmBaseline, settings: Iterable[str]) -> Any:
+def configure(baseline: Baseline, settings: Iterable[str]) -> Any:
     """Returns the baseline's configuration with `key=value` settings put into it.
 
     Raises:
-        InputError: A setting is not `key=value`, its key does not exist, or its value has the wrong type.
+        InputError: A setting is not `key=value`, its key does not exist, or its value has the wrong type or is out of
+            bounds.
     """
-    fields = _defaults(baseline)
+    fields = _fields(baseline.Config)
     values: dict[str, Setting] = {}
     problems = []
     for setting in settings:
@@ -133,13 +194,17 @@ def configure(baseline: LightgbmBaseline, settings: Iterable[str]) -> Any:
         return baseline.Config(**values)
 
 
-def configure_from(baseline: LightgbmBaseline, config: Mapping[str, Setting]) -> Any:
-    """Returns the configuration that a model was trained with. Raises InputError where the baseline has other fields."""
-    defaults = _defaults(baseline)
+def configure_from(baseline: Baseline, config: Mapping[str, Setting]) -> Any:
+    """Returns the configuration that a model was trained with.
+
+    Raises:
+        InputError: The baseline has no such field, or the value has another type or is out of bounds.
+    """
+    fields = _fields(baseline.Config)
     problems = [
-        Problem(f"setting {key}", repr(value), _kind_of(defaults[key]) if key in defaults else "no field of this name")
+        Problem(f"setting {key}", repr(value), _kind_of(fields[key]) if key in fields else "no field of this name")
         for key, value in config.items()
-        if key not in defaults or type(value) is not type(defaults[key])
+        if key not in fields or not _fits(value, fields[key])
     ]
     if problems:
         raise InputError("the model does not fit the baseline of today; train it again", problems)
@@ -147,30 +212,87 @@ def configure_from(baseline: LightgbmBaseline, config: Mapping[str, Setting]) ->
         return baseline.Config(**config)
 
 
-def _defaults(baseline: LightgbmBaseline) -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(baseline.Config)}
+def build_network(baseline: Baseline, config: Any, num_labels: int, num_coefficients: int, num_frames: int) -> Any:
+    """Makes the network of a baseline in torch, with random weights from torch's generator, in training mode.
+
+    It is made on the `meta` device first, where weights take no memory, so that no configuration and no shape can
+    fill the memory.
+
+    Returns:
+        A `torch.nn.Module` that maps float32 (batch, `num_coefficients`, `num_frames`) to (batch, `num_labels`).
+
+    Raises:
+        InputError: The baseline is not one in torch, a setting is out of bounds, there is nothing to map, the network
+            stores over `MOST_STORED_NUMBERS`, or the baseline fails.
+    """
+    architecture = require_torch(baseline)
+    import torch
+
+    _check_bounds(architecture, config)
+    sizes = (num_labels, num_coefficients, num_frames)
+    shape = f"{num_labels:,} labels, {num_coefficients:,} coefficients and {num_frames:,} frames"
+    if min(sizes) < 1:
+        raise InputError(f"{baseline.__name__} cannot be made for {shape}: each must be at least 1")
+    with errors_of(baseline), torch.device("meta"):
+        outline = architecture.network(config, *sizes)
+    if not isinstance(outline, torch.nn.Module):
+        found = type(outline).__name__
+        raise InputError(f"network of the baseline {baseline.__file__} gives a {found}, expected a torch.nn.Module")
+    num_stored = sum(tensor.numel() for tensor in (*outline.parameters(), *outline.buffers()))
+    if num_stored > MOST_STORED_NUMBERS:
+        most = f"more than the {MOST_STORED_NUMBERS:,} that a network may"
+        raise InputError(f"{baseline.__name__} would store {num_stored:,} numbers for {shape}, {most}")
+    with errors_of(baseline):
+        return architecture.network(config, *sizes)
 
 
-def _kind_of(default: Setting) -> str:
-    kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(default), "a text")
-    return f"{kind} (default: {default!r})"
+def _check_bounds(baseline: TorchBaseline, config: Any) -> None:
+    problems = [
+        Problem(f"setting {name}", repr(getattr(config, name)), _kind_of(field))
+        for name, field in _fields(baseline.Config).items()
+        if not _fits(getattr(config, name), field)
+    ]
+    if problems:
+        raise InputError(f"{baseline.__name__} cannot be made with this configuration", problems)
 
 
-def _parse(text: str, default: Setting) -> Setting:
-    if isinstance(default, bool):
+def _fields(config: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(config)}
+
+
+def _kind_of(field: dataclasses.Field[Any]) -> str:
+    kind = {bool: "true or false", int: "an integer", float: "a number"}.get(type(field.default), "a text")
+    bounds = f" from {field.metadata['least']} to {field.metadata['most']}" if _has_bounds(field) else ""
+    return f"{kind}{bounds} (default: {field.default!r})"
+
+
+def _has_bounds(field: dataclasses.Field[Any]) -> bool:
+    return {"least", "most"} <= set(field.metadata)
+
+
+def _fits(value: Any, field: dataclasses.Field[Any]) -> bool:
+    if type(value) is not type(field.default):
+        return False
+    return not _has_bounds(field) or field.metadata["least"] <= value <= field.metadata["most"]
+
+
+def _parse(text: str, field: dataclasses.Field[Any]) -> Setting:
+    if isinstance(field.default, bool):
         if text.lower() not in ("true", "false"):
             raise ValueError(text)
         return text.lower() == "true"
-    value = type(default)(text)
-    if isinstance(value, float) and not math.isfinite(value):
+    kind: type[Any] = type(field.default)
+    value = kind(text)
+    if (kind is float and not math.isfinite(value)) or not _fits(value, field):
         raise ValueError(text)
-    return value
+    return cast("Setting", value)
 
 
 def _missing_functions(module: ModuleType, path: Path) -> Iterator[Problem]:
-    for name in _FUNCTIONS:
+    functions = _TORCH_FUNCTIONS if hasattr(module, "network") else _LIGHTGBM_FUNCTIONS
+    for name in functions:
         if not callable(getattr(module, name, None)):
-            yield Problem(str(path), f"no function {name}", f"a baseline with {', '.join(_FUNCTIONS)} and Config")
+            yield Problem(str(path), f"no function {name}", f"a baseline with {', '.join(functions)} and Config")
 
 
 def _config_problems(module: ModuleType, path: Path) -> Iterator[Problem]:
@@ -178,13 +300,24 @@ def _config_problems(module: ModuleType, path: Path) -> Iterator[Problem]:
     if not isinstance(config, type) or not dataclasses.is_dataclass(config):
         yield Problem(str(path), "no dataclass Config", "one whose fields all have defaults")
         return
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    for name in _ROUNDS:
-        if name not in defaults:
-            yield Problem(str(path), f"no field {name} in Config", "an integer with a default")
-    for name, default in defaults.items():
-        if not isinstance(default, Setting):
+    fields = _fields(config)
+    if not hasattr(module, "network"):
+        for name in _ROUNDS:
+            if name not in fields:
+                yield Problem(str(path), f"no field {name} in Config", "an integer with a default")
+    for name, field in fields.items():
+        if not isinstance(field.default, Setting):
             yield Problem(str(path), f"the field {name} of Config without a simple default", "int, float, str or bool")
+        elif hasattr(module, "network") and not _is_bounded(field):
+            yield Problem(
+                str(path), f"the field {name} of Config without bounds", f"field(default={field.default!r}, {_BOUNDS})"
+            )
+
+
+def _is_bounded(field: dataclasses.Field[Any]) -> bool:
+    """Whether its default lies within its bounds, if it is a number."""
+    is_number = isinstance(field.default, int | float) and not isinstance(field.default, bool)
+    return not is_number or (_has_bounds(field) and _fits(field.default, field))
 
 
 def _import(path: Path) -> ModuleType:
@@ -199,6 +332,10 @@ def _import(path: Path) -> ModuleType:
     except Exception as error:
         if registered is module:
             del sys.modules[path.stem]
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            raise InputError(
+                f"the baseline {path} needs torch, which is not installed; run `pip install 'kwsbench[torch]'`"
+            ) from error
         raise InputError(f"the baseline {path} {_failed(str(path), error)}") from error
     return module
 
