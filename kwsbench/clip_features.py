@@ -21,6 +21,31 @@ CLIPS_PER_TASK = 256
 
 _Part = TypeVar("_Part", pl.DataFrame, Sequence[Any])
 
+Features = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+"""From samples of shape (clips, samples) and their rate in Hz to what a model takes, one row per clip."""
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """From samples to what a network takes: its front-end.
+
+    Attributes:
+        front_end: The front-end.
+    """
+
+    front_end: FrontEnd
+
+    def __call__(self, samples: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.float32]:
+        """Turns samples of shape (clips, samples) into shape (clips, coefficients, frames).
+
+        Raises:
+            InputError: The front-end does not fit the audio.
+        """
+        try:
+            return extract(samples, self.front_end, sample_rate_hz)
+        except ValueError as error:
+            raise InputError(f"the front-end of the model does not fit the audio: {error}") from error
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -56,8 +81,8 @@ class Extractor:
         return features
 
 
-def features_of_rows(extractor: Extractor, rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.float32]:
-    """Returns the features of clips of a data set, shape (clips, dimensions), under a progress bar.
+def features_of_rows(features: Features, rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.float32]:
+    """Returns the features of clips of a data set, one row per clip, under a progress bar.
 
     Raises:
         InputError: Audio is missing or damaged.
@@ -65,7 +90,7 @@ def features_of_rows(extractor: Extractor, rows: pl.DataFrame, dataset: Prepared
     rate = dataset.manifest.sample_rate_hz
     parts = list(rows.iter_slices(CLIPS_PER_TASK))
     return features_of_parts(
-        parts, lambda part: extractor(load_samples(part, dataset), rate), f"features of {dataset.manifest.name}"
+        parts, lambda part: features(load_samples(part, dataset), rate), f"features of {dataset.manifest.name}"
     )
 
 

@@ -6,26 +6,32 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kwsbench.baseline import configure_from, load_baseline_of_model
-from kwsbench.checkpoint.lightgbm import (
-    LightgbmCheckpoint,
-    import_lightgbm,
-    label_scores,
-    lightgbm_reason,
-    load_lightgbm,
+from kwsbench.baseline import configure_from, load_baseline_of_model, require_lightgbm
+from kwsbench.checkpoint.exports import header_of_export
+from kwsbench.checkpoint.header import ModelHeader
+from kwsbench.checkpoint.lightgbm import parse_lightgbm, require_lightgbm_installed
+from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
+from kwsbench.checkpoint.network import load_network
+from kwsbench.clip_features import (
+    CLIPS_PER_TASK,
+    Extractor,
+    Features,
+    NetworkInput,
+    features_of_parts,
+    features_of_rows,
 )
-from kwsbench.clip_features import CLIPS_PER_TASK, Extractor, features_of_parts, features_of_rows
 from kwsbench.dataset.audio import fit_length, read_any_audio
 from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.errors import InputError, Problem, ProblemLog
 from kwsbench.manifest import Split
 from kwsbench.predictions import write_predictions
+from kwsbench.runtime.scores import score_inputs
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
 """Files of a folder that count as audio."""
@@ -38,18 +44,23 @@ class Model:
     """A trained model, ready to run.
 
     Attributes:
-        checkpoint: What was loaded.
-        extractor: From samples to its features.
-        booster: The LightGBM booster.
+        file: Its file, as it was read.
+        header: What it says of itself.
+        hear: From samples of shape (clips, samples) and their rate to what it takes, one row per clip.
+        baselines: Folder of the baselines that it may name; None for the shipped ones.
     """
 
-    checkpoint: LightgbmCheckpoint
-    extractor: Extractor
-    booster: Any
+    file: ModelFile
+    header: ModelHeader
+    hear: Features
+    baselines: Path | None = None
 
-    def scores(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns the probability of each label, shape (clips, labels). Raises InputError where they do not fit."""
-        return label_scores(self.booster, features, len(self.checkpoint.header.labels))
+        scores = score_inputs(self.file, inputs, self.baselines)
+        if scores.shape[1] != len(self.header.labels):
+            raise InputError(f"{self.file.path} gives {scores.shape[1]} scores for {len(self.header.labels)} labels")
+        return scores if self.file.format == Format.LIGHTGBM else _probabilities(scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,23 +88,36 @@ class ScoredClips:
         write_predictions(path, self.clip_ids, self.predicted, columns)
 
 
+def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The softmax of each row; it leaves what already is a logarithm of probabilities as it is."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 def load_model(path: Path, baselines: Path | None = None) -> Model:
-    """Loads a trained model.
+    """Reads a trained model: a LightGBM model, a kwsbench checkpoint, or an export of one.
 
     Raises:
-        InputError: The file is no model, or its baseline is not there or has changed.
-        RefusedError: The file wants other code to be run than that of a baseline in `baselines`.
+        InputError: The file is no model that says which labels it gives, or its baseline is not there or has changed.
+        RefusedError: Reading it would be unsafe, or it names a file as its baseline.
     """
-    checkpoint = load_lightgbm(path)
-    header = checkpoint.header
-    baseline = load_baseline_of_model(header.baseline, baselines)
-    extractor = Extractor(baseline, configure_from(baseline, header.config), header.front_end)
-    lightgbm = import_lightgbm()
-    try:
-        booster = lightgbm.Booster(model_str=checkpoint.model_text)
-    except lightgbm.basic.LightGBMError as error:
-        raise InputError(f"LightGBM cannot read {path}: {lightgbm_reason(error)}") from error
-    return Model(checkpoint, extractor, booster)
+    file = read_model_file(path)
+    if file.format == Format.LIGHTGBM:
+        return _lightgbm_model(file, baselines)
+    header = load_network(file).header if file.format == Format.KWSBENCH else header_of_export(file)
+    if header is None:
+        raise InputError(
+            f"{path} ({file.format}) does not say which labels it gives and what it hears;"
+            " `kwsbench predict` runs what `kwsbench train` and `kwsbench export` write"
+        )
+    return Model(file, header, NetworkInput(header.front_end), baselines)
+
+
+def _lightgbm_model(file: ModelFile, baselines: Path | None) -> Model:
+    header = parse_lightgbm(file.path, file.data).header
+    require_lightgbm_installed()
+    baseline = require_lightgbm(load_baseline_of_model(header.baseline, baselines))
+    return Model(file, header, Extractor(baseline, configure_from(baseline, header.config), header.front_end))
 
 
 def predict_split(model: Model, dataset: PreparedDataset, split: Split) -> ScoredClips:
@@ -102,7 +126,7 @@ def predict_split(model: Model, dataset: PreparedDataset, split: Split) -> Score
     Raises:
         InputError: The labels or the audio are not those that the model was made for.
     """
-    header, manifest = model.checkpoint.header, dataset.manifest
+    header, manifest = model.header, dataset.manifest
     wanted = (header.labels, header.sample_rate_hz, header.clip_samples)
     if wanted != (manifest.labels, manifest.sample_rate_hz, manifest.clip_samples):
         found = f"labels {', '.join(header.labels)} at {header.sample_rate_hz} Hz, {header.clip_samples:,} samples"
@@ -110,7 +134,7 @@ def predict_split(model: Model, dataset: PreparedDataset, split: Split) -> Score
         problem = Problem("model", found, expected, f"train one with --manifest {manifest.name}")
         raise InputError(f"the model, made for {header.manifest}, does not fit {manifest.name}", [problem])
     rows = dataset.split(split)
-    scores = model.scores(features_of_rows(model.extractor, rows, dataset))
+    scores = model.scores(features_of_rows(model.hear, rows, dataset))
     return ScoredClips(rows[manifest.id_column], header.labels, scores)
 
 
@@ -131,7 +155,7 @@ def predict_files(model: Model, inputs: Sequence[Path]) -> tuple[ScoredClips, in
     listener = _Listener(model)
     features = features_of_parts(parts, listener, "listening")
     listener.check(paths)
-    header = model.checkpoint.header
+    header = model.header
     return ScoredClips(pl.Series("path", list(files)), header.labels, model.scores(features)), len(listener.long)
 
 
@@ -144,7 +168,7 @@ class _Listener:
         self.long: set[Path] = set()
 
     def __call__(self, part: Sequence[Path]) -> NDArray[np.float32]:
-        header = self._model.checkpoint.header
+        header = self._model.header
         clips = np.zeros((len(part), header.clip_samples), dtype=np.float32)
         for row, path in zip(clips, part, strict=True):
             try:
@@ -155,7 +179,7 @@ class _Listener:
             if len(samples) > header.clip_samples:
                 self.long.add(path)
             row[:] = fit_length(samples, header.clip_samples)
-        return self._model.extractor(clips, header.sample_rate_hz)
+        return self._model.hear(clips, header.sample_rate_hz)
 
     def check(self, paths: Sequence[Path]) -> None:
         """Raises InputError that names what could not be read, in the order of `paths`, not that of the threads."""

@@ -7,6 +7,8 @@ A LightGBM model is the text that LightGBM itself writes and reads, with one mor
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from kwsbench.checkpoint.header import ModelHeader
+from kwsbench.checkpoint.header_reading import parse_header
+from kwsbench.checkpoint.model_file import read_model_bytes
 from kwsbench.errors import InputError
 from kwsbench.files import replacing
 
 _FIRST_LINE = "tree"
 _KEY = "kwsbench="
-_MAX_BYTES = 1 << 30
+_NOT_INSTALLED = "LightGBM is not installed; run `pip install 'kwsbench[lightgbm]'`"
 
 
 class LightgbmHeader(ModelHeader):
@@ -62,14 +65,17 @@ def load_lightgbm(path: Path) -> LightgbmCheckpoint:
     Raises:
         InputError: The file is missing, cut off, damaged, or no model that kwsbench trained.
     """
+    return parse_lightgbm(path, read_model_bytes(path))
+
+
+def parse_lightgbm(path: Path, data: bytes) -> LightgbmCheckpoint:
+    """Reads a model from the bytes of its file, with line endings of any kind; `path` is for messages.
+
+    Raises:
+        InputError: As `load_lightgbm`.
+    """
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"cannot read the model {path}: it is a {'folder' if path.is_dir() else 'device'}")
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes, too many for a LightGBM model")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the model {path}: {(error.strerror or str(error)).lower()}") from error
+        text = io.IncrementalNewlineDecoder(None, translate=True).decode(data.decode("utf-8"), final=True)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no LightGBM text model: it is a binary file") from error
     first, _, rest = text.partition("\n")
@@ -81,21 +87,10 @@ def load_lightgbm(path: Path) -> LightgbmCheckpoint:
             f"{path} is a LightGBM model without kwsbench's header: its labels and front-end are not known; train it with `kwsbench train`"
         )
     line, _, rest = rest.partition("\n")
-    header, model_text = _parse_header(path, line.removeprefix(_KEY)), f"{first}\n{rest}"
+    header, model_text = parse_header(path, line.removeprefix(_KEY), LightgbmHeader), f"{first}\n{rest}"
     if header.text_sha256 != sha256_of_text(model_text):
         raise InputError(f"{path} is damaged: it is not what was written; copy it again, or train it again")
     return LightgbmCheckpoint(header, model_text)
-
-
-def _parse_header(path: Path, text: str) -> LightgbmHeader:
-    try:
-        return LightgbmHeader.model_validate_json(text)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in detail["loc"]) or "all of it"
-        raise InputError(
-            f"the header of {path} is not one that this kwsbench reads: {place}: {detail['msg'].removeprefix('Value error, ').lower()}"
-        ) from error
 
 
 def import_lightgbm() -> Any:
@@ -103,13 +98,28 @@ def import_lightgbm() -> Any:
     try:
         import lightgbm
     except ImportError as error:
-        raise InputError("LightGBM is not installed; run `pip install 'kwsbench[lightgbm]'`") from error
+        raise InputError(_NOT_INSTALLED) from error
     except OSError as error:
         raise InputError(
             f"LightGBM cannot be loaded ({error}); on Debian and Ubuntu `apt install libgomp1` helps"
         ) from error
     lightgbm.register_logger(logging.getLogger("kwsbench.lightgbm"))  # by itself it prints to stdout
     return lightgbm
+
+
+def require_lightgbm_installed() -> None:
+    """Raises InputError that says how to install LightGBM where it is missing, without loading it."""
+    if importlib.util.find_spec("lightgbm") is None:
+        raise InputError(_NOT_INSTALLED)
+
+
+def booster_of(checkpoint: LightgbmCheckpoint, path: Path) -> Any:
+    """Returns the LightGBM booster of a model. Raises InputError where LightGBM is missing, or cannot read it."""
+    lightgbm = import_lightgbm()
+    try:
+        return lightgbm.Booster(model_str=checkpoint.model_text)
+    except lightgbm.basic.LightGBMError as error:
+        raise InputError(f"LightGBM cannot read {path}: {lightgbm_reason(error)}") from error
 
 
 def lightgbm_reason(error: Exception) -> str:

@@ -36,12 +36,12 @@ def train(
     as_json: options.AsJson = False,
 ) -> None:
     """Trains a baseline on a prepared data set."""
-    from kwsbench.baseline import configure, load_baseline
+    from kwsbench.baseline import configure, load_baseline, require_lightgbm
     from kwsbench.dataset.clips import open_dataset, places
     from kwsbench.train import Boosting
     from kwsbench.train import train as train_baseline
 
-    recipe = load_baseline(baseline, baselines)
+    recipe = require_lightgbm(load_baseline(baseline, baselines))
     config = configure(recipe, settings or ())
     dataset = open_dataset(manifest, places(data))
     out = output or Path("models") / dataset.manifest.name / f"{recipe.__name__}.txt"
@@ -85,7 +85,7 @@ def predict(
     else:
         clips, num_long = predict_files(loaded, inputs or [])
         if num_long:
-            seconds = loaded.checkpoint.header.clip_samples / loaded.checkpoint.header.sample_rate_hz
+            seconds = loaded.header.clip_samples / loaded.header.sample_rate_hz
             note(
                 f"{num_long:,} of {len(clips.clip_ids):,} files are longer: only their first {seconds:g} s were heard."
             )

@@ -71,9 +71,9 @@ def _cut(text: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (lambda _: b"", "it does not begin like one"),
-        (lambda _: b"RIFF\x24\x00\x00\x00WAVEfmt \xff\xfe", "it is a binary file"),
-        (_cut, "it is cut off; train it again"),
+        (lambda _: b"", "bad.txt is empty"),
+        (lambda _: b"RIFF\x24\x00\x00\x00WAVEfmt \xff\xfe", "it seems to be audio"),
+        (_cut, "is cut off: it begins as a LightGBM text model"),
         (lambda text: text.split(b"\n", 1)[0] + b"\n" + text.split(b"\n", 2)[2], "without kwsbench's header"),
         (lambda text: text.replace(b'{"format"', b'["format"', 1), "all of it"),
         (lambda text: text.replace(b"num_class=4", b"num_class=x", 1), "is damaged"),

@@ -1,0 +1,156 @@
+"""Networks from model files: a baseline with its weights here, and strangers' code in the sandbox only."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kwsbench.baseline import build_network, configure_from, load_baseline_of_model
+from kwsbench.checkpoint.header import ModelHeader
+from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
+from kwsbench.checkpoint.network import NetworkCheckpoint, load_network
+from kwsbench.checkpoint.tensors import read_tensors
+from kwsbench.errors import InputError, Problem, ProblemLog
+from kwsbench.runtime.definitions import Definition, build
+from kwsbench.sandbox import require_inside
+
+_WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")
+_OF_STRANGERS = (Format.TORCHSCRIPT, Format.EXPORTED_PROGRAM)
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """What a torch network is made from.
+
+    Attributes:
+        model: The model file.
+        definition: The architecture of a file that holds weights only.
+        baselines: Folder of the baselines that a kwsbench checkpoint may name; None for the shipped ones.
+    """
+
+    model: ModelFile
+    definition: Definition | None = None
+    baselines: Path | None = None
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether making it runs code of its author."""
+        return self.definition is not None or self.model.format in _OF_STRANGERS
+
+
+def request_of(source: NetworkSource) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Returns what the sandbox needs to make the network: a JSON record and files."""
+    definition, called = source.definition, str(source.model.path)
+    if definition is None:
+        return {"model": called}, {"model": source.model.data}
+    request = {"model": called, "file": definition.file, "name": definition.name}
+    return request, {"model": source.model.data, "definition": definition.source.encode()}
+
+
+def source_of(request: Mapping[str, Any], files: Mapping[str, Path]) -> NetworkSource:
+    """Returns in the sandbox what `request_of` was given outside."""
+    model = replace(read_model_file(files["model"]), path=Path(request["model"]))  # as it is called outside
+    if "definition" not in files:
+        return NetworkSource(model)
+    text = files["definition"].read_text(encoding="utf-8")
+    return NetworkSource(model, Definition(request["file"], text, request["name"]))
+
+
+def network_of(source: NetworkSource) -> Any:
+    """Makes the network, in evaluation mode.
+
+    Raises:
+        RefusedError: It runs code of its author, and this is not the sandbox.
+        InputError: It cannot be made, or its weights do not fit it.
+    """
+    if source.definition is not None:
+        network = build(source.definition)
+        load_weights(network, read_tensors(source.model).tensors, source.model.path.name)
+    elif source.model.format == Format.KWSBENCH:
+        network = network_of_checkpoint(load_network(source.model), source.baselines)
+    else:
+        network = _network_of_stranger(source.model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return network.eval() if source.model.format != Format.EXPORTED_PROGRAM else network
+
+
+def network_of_checkpoint(checkpoint: NetworkCheckpoint, baselines: Path | None = None) -> Any:
+    """Makes the network of a kwsbench checkpoint from the baseline that it names, with its weights.
+
+    Raises:
+        RefusedError: It names something that is no bare name of a baseline.
+        InputError: The baseline is not there or is another one by now.
+    """
+    header = checkpoint.header
+    baseline = load_baseline_of_model(header.baseline, baselines)
+    shape = input_shape_of(header)
+    network = build_network(baseline, configure_from(baseline, header.config), len(header.labels), *shape)
+    load_weights(network, checkpoint.state_dict, f"the checkpoint of {header.baseline}")
+    return network
+
+
+def input_shape_of(header: ModelHeader) -> tuple[int, int]:
+    """Returns the shape of one input of a model: coefficients, frames."""
+    front_end = header.front_end
+    return front_end.num_mfcc or front_end.num_mels, front_end.num_frames(header.clip_samples)
+
+
+def load_weights(network: Any, tensors: Mapping[str, Any], what: str) -> None:
+    """Puts tensors into a network, which must have just these; wrappers' prefixes such as `model.` are taken off.
+
+    Raises:
+        InputError: Tensors are missing, too many or of other shapes; all are named.
+    """
+    expected = network.state_dict()
+    tensors = _unwrapped(tensors, expected)
+    problems = _misfits(tensors, expected)
+    if problems:
+        raise InputError(f"the weights of {what} do not fit the architecture", problems)
+    network.load_state_dict(dict(tensors))
+
+
+def _unwrapped(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> Mapping[str, Any]:
+    for prefix in _WRAPPERS:
+        bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        if bare and not (set(tensors) & set(expected)) and set(bare) & set(expected):
+            return bare
+    return tensors
+
+
+def _misfits(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Problem]:
+    log = ProblemLog()
+    for name in (*expected, *(name for name in tensors if name not in expected)):
+        found, wanted = (f"shape {tuple(one[name].shape)}" if name in one else "nothing" for one in (tensors, expected))
+        if found != wanted:
+            log.add(f"{found == 'nothing'} {wanted == 'nothing'}", Problem(name, found, wanted))
+    return log.problems()
+
+
+def _network_of_stranger(model: ModelFile) -> Any:
+    require_inside()
+    if model.format not in _OF_STRANGERS:
+        raise InputError(f"{model.path.name} ({model.format}) holds no network that torch runs")
+    torch: Any = importlib.import_module("torch")  # parts of it have no types
+
+    with _failures_told(model):
+        if model.format == Format.TORCHSCRIPT:
+            return torch.jit.load(io.BytesIO(model.data), map_location="cpu")
+        return torch.export.load(io.BytesIO(model.data)).module()
+
+
+@contextmanager
+def _failures_told(model: ModelFile) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit is deprecated, and teams still use it
+            yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(f"torch cannot read {model.path.name} as {model.format}: {reason}") from error

@@ -1,0 +1,115 @@
+"""Scores from models of every format: kwsbench's own networks here, everything else in the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwsbench.checkpoint.lightgbm import booster_of, label_scores, parse_lightgbm
+from kwsbench.checkpoint.model_file import Format, ModelFile
+from kwsbench.checkpoint.onnx_file import load_graph
+from kwsbench.errors import InputError
+from kwsbench.runtime.networks import NetworkSource, network_of, request_of, source_of
+from kwsbench.runtime.onnx_sessions import open_session, run_session
+from kwsbench.sandbox import call, unavailable_reason
+
+Scores = NDArray[np.float64]
+"""Scores of shape (clips, labels)."""
+
+_CLIPS_PER_BATCH = 256
+_BYTES_PER_CALL = 64 << 20
+
+
+def score_inputs(model: ModelFile, inputs: NDArray[np.float32], baselines: Path | None = None) -> Scores:
+    """Runs a model on inputs, as its trust allows.
+
+    TorchScript and `.pt2` run in the sandbox or not at all. ONNX and LightGBM models, which are data and run none of
+    their author's code, run in the sandbox where there is one, since the libraries that read them have had bugs.
+
+    Args:
+        model: The model file.
+        inputs: What the clips sound like to it, shape (clips, ...).
+        baselines: Folder of the baselines that a checkpoint may name.
+
+    Raises:
+        RefusedError: It needs a sandbox and there is none, or it broke the limits there.
+        InputError: It cannot be run on these inputs, or its scores are not finite numbers.
+    """
+    if model.format == Format.KWSBENCH:
+        return _checked(score_with_network(network_of(NetworkSource(model, baselines=baselines)), inputs), inputs)
+    trusted_enough = model.format in (Format.ONNX, Format.LIGHTGBM) and unavailable_reason() is not None
+    per_call = max(1, _BYTES_PER_CALL // max(1, inputs[:1].nbytes))
+    run = _score_here if trusted_enough else _score_in_sandbox
+    parts = [inputs[start : start + per_call] for start in range(0, len(inputs), per_call)]
+    return _checked(np.concatenate([run(model, part) for part in parts]), inputs)
+
+
+def score_with_network(network: Any, inputs: NDArray[np.float32]) -> Scores:
+    """Runs a torch network on inputs of shape (clips, ...), in batches, or clip by clip where it takes only one."""
+    import torch
+
+    def run(batch: NDArray[np.float32]) -> NDArray[Any]:
+        with torch.no_grad():
+            output = network(torch.from_numpy(np.ascontiguousarray(batch)))
+        if not isinstance(output, torch.Tensor):
+            raise InputError(f"the model gives a {type(output).__name__}, expected one tensor of scores")
+        return np.asarray(output.numpy())
+
+    return _in_batches(run, inputs)
+
+
+def score_task(
+    request: dict[str, Any], arrays: dict[str, NDArray[Any]], files: Mapping[str, Path]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The task of the sandbox: runs the model on the inputs there."""
+    return {}, {"scores": _score_here(source_of(request, files).model, arrays["inputs"])}
+
+
+def _score_in_sandbox(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
+    task = "kwsbench.runtime.scores:score_task"
+    request, files = request_of(NetworkSource(model))
+    reply = call(task, request, {"inputs": inputs}, files, what=str(model.path))
+    if set(reply.arrays) != {"scores"}:
+        raise InputError(f"{model.path} gave no scores")
+    return np.asarray(reply.arrays["scores"], np.float64)
+
+
+def _score_here(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
+    if model.format == Format.ONNX:
+        return _in_batches(_onnx_run(model), inputs)
+    if model.format == Format.LIGHTGBM:
+        checkpoint = parse_lightgbm(model.path, model.data)
+        return label_scores(booster_of(checkpoint, model.path), inputs, len(checkpoint.header.labels))
+    return score_with_network(network_of(NetworkSource(model)), inputs)
+
+
+def _onnx_run(model: ModelFile) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    session = open_session(load_graph(model.data, str(model.path)).SerializeToString())
+    name = session.get_inputs()[0].name
+    return lambda batch: np.asarray(run_session(session, {name: batch})[0])
+
+
+def _in_batches(run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[np.float32]) -> Scores:
+    size = _CLIPS_PER_BATCH if _takes_batches(run, inputs) else 1
+    parts = [run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+
+def _takes_batches(run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[np.float32]) -> bool:
+    """Whether a batch of two gives scores for two; a model that was exported for one clip takes no more."""
+    try:
+        return len(inputs) < 2 or len(run(inputs[:2])) == 2
+    except Exception:  # noqa: BLE001 - whatever the library raises: if one clip fails too, that is what is told
+        return False
+
+
+def _checked(scores: Scores, inputs: NDArray[np.float32]) -> Scores:
+    if scores.ndim != 2 or len(scores) != len(inputs):
+        raise InputError(f"the model gives scores of shape {scores.shape} for {len(inputs)} clips, expected 2 axes")
+    if not np.isfinite(scores).all():
+        raise InputError("the model gives scores that are not finite numbers")
+    return scores
