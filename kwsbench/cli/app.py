@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from kwsbench import __version__
-from kwsbench.cli import INTERRUPTED, data, models, options, scoring
+from kwsbench.cli import INTERRUPTED, budget, data, exporting, models, options, scoring
 from kwsbench.cli.output import note
 from kwsbench.errors import KwsbenchError
 
@@ -93,7 +93,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Keyword-spotting benchmarks: prepare data, train a baseline, predict, score, compare."""
+    """Keyword-spotting benchmarks: prepare data, train a baseline, check a budget, predict, score, compare."""
     # A word in another script must not end a command on a terminal that cannot show it; stderr is like that already.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -101,6 +101,8 @@ def _root(
 
 app.add_typer(data.app, name="data")
 app.command(epilog=models.TRAIN_EXAMPLE)(models.train)
+app.command(epilog=exporting.EXAMPLE)(exporting.export)
+app.command("check-budget", epilog=budget.EXAMPLE)(budget.check_budget)
 app.command(epilog=models.PREDICT_EXAMPLE)(models.predict)
 app.command(epilog=scoring.SCORE_EXAMPLE)(scoring.score)
 app.command(epilog=scoring.COMPARE_EXAMPLE)(scoring.compare)

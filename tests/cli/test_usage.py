@@ -13,6 +13,7 @@ import typer
 
 from kwsbench import __version__
 from kwsbench.cli.app import app
+from tests.checkpoints import write_checkpoint
 
 if TYPE_CHECKING:
     from conftest import CommandLine, Tiny
@@ -105,7 +106,7 @@ def test_every_example_works_as_typed(kws: CommandLine, tiny: Tiny) -> None:
     """The examples of all commands run as they are printed, one after the other.
 
     `data fetch` would use the network: its arguments are only parsed. The other examples of `data` run in full, and
-    those that need a model on a stand-in: tones under the name of espeak_12.
+    those that need a model on a stand-in: tones under the name of espeak_12, and a checkpoint that was not trained.
     """
     fetch = _example("data", "fetch")
     COMMANDS["data", "fetch"].make_context("fetch", fetch[2:]).close()
@@ -116,11 +117,14 @@ def test_every_example_works_as_typed(kws: CommandLine, tiny: Tiny) -> None:
         kws.works(*_example(*words))
         ran.add(words)
     _prepare_stand_in(kws, tiny)
-    for words in (("data", "sample-submission"), ("train",), ("predict",), ("score",), ("compare",), ("data",), ()):
+    write_checkpoint(kws.folder / "model.pt")
+    of_data = (("data", "sample-submission"), ("train",), ("predict",), ("score",), ("compare",), ("data",), ())
+    for words in (*of_data, ("check-budget",), ("export",)):
         kws.works(*_example(*words))
         ran.add(words)
         if words == ("score",):
             assert (kws.folder / "scores/preds/det.svg").is_file()
+    assert (kws.folder / "exports/model.onnx").is_file()
     assert ran == set(COMMANDS) - {("data", "fetch")}
 
 
