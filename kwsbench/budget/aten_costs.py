@@ -16,7 +16,7 @@ from kwsbench.budget.aten.layers import LAYERS
 from kwsbench.budget.aten.products import PRODUCTS
 from kwsbench.budget.aten.recurrent import RECURRENT
 from kwsbench.budget.aten.reductions import REDUCTIONS
-from kwsbench.budget.aten.without_macs import CONSTANTS, DRAWS, DRAWS_IN_TRAINING, FREE
+from kwsbench.budget.aten.without_macs import CONSTANTS, DRAWS, DRAWS_IN_TRAINING, FREE, MOVES, QUESTIONS, VIEWS
 
 NAMESPACE = "aten::"
 FOREACH = "_foreach_"
@@ -36,6 +36,9 @@ RANDOM_OPERATORS = _with_variants(DRAWS)
 
 FACTORIES = _with_variants(CONSTANTS)
 """Names of operators that compute constants (ones, ranges, windows, ...), as their schemas have them."""
+
+
+_STILL = _with_variants(VIEWS | MOVES | QUESTIONS | CONSTANTS)
 
 
 def macs_of(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], outputs: Any) -> int | None:
@@ -71,6 +74,15 @@ def draws_random(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     """
     position, flag = DRAWS_IN_TRAINING.get(_own_name(name.removeprefix(NAMESPACE), DRAWS_IN_TRAINING), (0, ""))
     return name in RANDOM_OPERATORS or bool(flag and Call(args, kwargs, None).arg(position, flag, default=False))
+
+
+def moves(name: str) -> bool:
+    """Returns whether an operator computes nothing: it moves values, or asks for their shapes.
+
+    >>> moves("aten::reshape"), moves("aten::sum")
+    (True, False)
+    """
+    return name in _STILL
 
 
 def is_known(name: str) -> bool:

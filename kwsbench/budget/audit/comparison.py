@@ -38,7 +38,8 @@ def difference(one: Run, other: Run) -> Difference:
         if held != held_other:
             chosen = root is not root_other and root.is_kept and root_other.is_kept
             return Difference.OPERATORS if chosen else Difference.STORED
-    return kind
+    read, read_other = (sum(at <= position for at, _, _ in run.stored) for run in (one, other))
+    return kind if read == read_other else Difference.STORED
 
 
 def _first_difference_of_calls(one: Run, other: Run) -> tuple[int, Difference]:

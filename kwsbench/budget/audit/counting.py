@@ -88,7 +88,7 @@ def _add_root(
     params = root.params
     if not params or not is_counted:
         return
-    if root.shape == () and (named is None or not named.is_parameter_or_buffer):
+    if root.shape == () and params == 1 and (named is None or not named.is_parameter_or_buffer):
         count.single += [root.digest] if root.reaches_input else []
         return
     bits = weight_bits.get(named.owner) if named is not None and named.name.endswith("weight") else None

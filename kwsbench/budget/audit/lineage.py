@@ -131,6 +131,7 @@ class Lineage:
         self.verifies = True
         self.newly_read: list[tuple[Root, bytes]] = []
         self.carried: set[tuple[int, ...]] = set()
+        self.folded: dict[Hashable, Hashable] = {}
         self.appeared: list[Record] = []
         self._records: dict[int, Record] = {}
 

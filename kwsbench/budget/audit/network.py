@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,16 @@ from kwsbench.budget.audit.counting import StoredCount, count_stored
 from kwsbench.budget.audit.layers import layers_of, macs_by_width
 from kwsbench.budget.audit.python_numbers import FREE, python_numbers
 from kwsbench.budget.audit.running import Subject
-from kwsbench.budget.audit.surroundings import audited_surroundings
-from kwsbench.budget.audit.trace import Run
+from kwsbench.budget.audit.scripts import ways_out
+from kwsbench.budget.audit.surroundings import AUDITED_SEED, USUAL_SEED, audited_surroundings, usual_surroundings
+from kwsbench.budget.audit.trace import Run, Telling
+from kwsbench.budget.audit.ways import is_number, other_ways
 from kwsbench.budget.report import Audit, Finding
 from kwsbench.errors import InputError
 
 _LONGER = 1.5
+_MANY_STEPS, _MANY_TIMES = 10_000, 4
+_ROUNDING, _TINY = 0.05, 1e-4
 
 
 def audit_network(network: Any, probes: Mapping[str, NDArray[Any]]) -> Audit:
@@ -38,7 +42,11 @@ def audit_network(network: Any, probes: Mapping[str, NDArray[Any]]) -> Audit:
     if not probes:
         raise InputError("there is no input to run the network on; give one")
     with audited_surroundings():
-        return _Examination(network, probes).audit()
+        examination = _Examination(network, probes)
+        examination.run()
+    with usual_surroundings():
+        examination.run_as_used()
+    return examination.sum()
 
 
 class _Examination:
@@ -48,16 +56,36 @@ class _Examination:
         self._findings: dict[str, bool] = {}
         self._set_to_evaluate(network)
         self._subject = Subject(network)
+        for name in ways_out(network):
+            self._find(f"tensors leave PyTorch through {name} of a script, where nothing is counted", blocks=True)
         self._probes = probes
         self._runs: dict[str, Run] = {}
+        self._ways: list[Run] = []
+        self._keeps_state = False
         self._more_runs: list[Run] = []
 
-    def audit(self) -> Audit:
+    def run(self) -> None:
         self._compile()
         self._run_probes()
         self._compare_probes()
+        self._take_other_ways()
         self._run_other_shapes()
-        return self._sum()
+
+    def run_as_used(self) -> None:
+        """Runs without anything that an audit switches off or on: what comes out must be the same."""
+        for name, run in self._runs.items():
+            if not self._is_alike_as_used(name, run, USUAL_SEED) and not (
+                run.draws and self._is_alike_as_used(name, run, AUDITED_SEED)
+            ):
+                self._find(f"it behaves differently while it is audited (on {name})", blocks=True)
+        self._subject.restore()
+
+    def _is_alike_as_used(self, name: str, run: Run, seed: int) -> bool:
+        try:
+            result = self._subject.run_as_used(self._probes[name], seed)
+        except Exception:  # noqa: BLE001 - a network may raise anything
+            return False
+        return result is run.output or (result is not None and run.output is not None and _agree(result, run.output))
 
     def _find(self, message: str, *, blocks: bool = False) -> None:
         self._findings[message] = self._findings.get(message, False) or blocks
@@ -110,12 +138,18 @@ class _Examination:
             self._find(f"it behaves differently while it is watched (on {name})", blocks=True)
 
     def _run_again(self, name: str, probe: NDArray[Any]) -> None:
-        first = self._runs[name]
+        first, left = self._runs[name], self._subject.plain_values
+        self._keeps_state = self._subject.has_changed or first.draws
         second = self._attempt(lambda: self._subject.watch(name, probe, starts_afresh=False))
         if second is None:
             self._find(f"it fails when it is run again on the same input ({name})", blocks=True)
             return
         self._more_runs.append(second)
+        if self._subject.plain_values != left:
+            self._find(
+                "it keeps numbers outside its tensors that change with every run, so that it can count its runs",
+                blocks=True,
+            )
         if second.carried:
             shapes = ", ".join(map(str, sorted(second.carried)))
             self._find(f"it keeps values of one input for the next (of shape {shapes})")
@@ -135,12 +169,52 @@ class _Examination:
         self._compare_costs()
         self._look_at_outputs()
 
+    def _take_other_ways(self) -> None:
+        runs = list(self._runs.values())
+        first = next((run for run in runs if run.decisions), runs[0] if self._keeps_state else None)
+        if first is None:
+            return
+        start = self._told(first.probe, Telling(of_state=self._keeps_state)) or first
+        numbers = max(sum(map(is_number, run.decisions)) for run in [start, *runs])
+        if numbers:
+            self._find(f"{numbers:,} numbers of the input are read into Python, which may decide on them", blocks=True)
+        self._take_ways_from(start, all_selected=False)
+        if any(isinstance(decision, tuple) for run in [start, *runs, *self._more_runs] for decision in run.decisions):
+            self._select_all(start.probe)
+        if max(run.macs for run in self._probed()) > max(run.macs for run in runs):
+            self._find("with other decisions than on these inputs it costs more; that is counted")
+
+    def _take_ways_from(self, start: Run, *, all_selected: bool) -> None:
+        def retold(values: Sequence[Any]) -> Run | None:
+            return self._told(start.probe, Telling(values, self._keeps_state, all_selected))
+
+        ways, are_all = other_ways(start, retold)
+        self._more_runs += ways
+        if not are_all:
+            self._find("it decides so often that not all of its ways can be tried", blocks=True)
+
+    def _select_all(self, probe: str) -> None:
+        run = self._told(probe, Telling((), self._keeps_state, all_selected=True))
+        if run is None:
+            self._find("it selects parts of its input, and fails where it is told to select everything", blocks=True)
+            return
+        self._more_runs.append(run)
+        self._take_ways_from(run, all_selected=True)
+
+    def _told(self, name: str, telling: Telling) -> Run | None:
+        return self._attempt(lambda: self._subject.watch(name, self._probes[name], telling=telling))
+
+    def _probed(self) -> list[Run]:
+        return [*self._runs.values(), *(run for run in self._more_runs if run.probe in self._runs)]
+
     def _watch_again(self, *names: str) -> None:
         for name in names:
             self._attempt(partial(self._subject.watch, name, self._probes[name]))
 
     def _retold(self, name: str, first: Run) -> Run:
-        return self._attempt(lambda: self._subject.watch(name, self._probes[name], told=first.decisions)) or Run(name)
+        return self._attempt(
+            lambda: self._subject.watch(name, self._probes[name], telling=Telling(first.decisions))
+        ) or Run(name)
 
     def _compare_costs(self) -> None:
         most = max(self._runs.values(), key=lambda run: run.macs)
@@ -200,9 +274,9 @@ class _Examination:
         except Exception:  # noqa: BLE001 - a network need not take other shapes
             return None
 
-    def _sum(self) -> Audit:
+    def sum(self) -> Audit:
         runs = [*self._runs.values(), *self._more_runs]
-        probed = [*self._runs.values(), *(run for run in self._more_runs if run.probe in self._runs)]
+        probed = self._probed()
         subject = self._subject
         stored = count_stored(subject.lineage, subject.stored, subject.quantisers.weight_bits)
         extra = self._extra(runs, stored)
@@ -229,7 +303,12 @@ class _Examination:
         drawn += max(sum(run.scrambled.values()) for run in runs)
         if drawn:
             self._find(f"{drawn:,} numbers are drawn at random in evaluation mode; they are counted as stored numbers")
-        return {"single numbers": in_python, "random numbers": drawn}
+        looked_up = max(sum(run.looked_up.values()) for run in runs)
+        if looked_up:
+            self._find(
+                f"{looked_up:,} numbers are computed once and then looked up; they are counted as stored numbers"
+            )
+        return {"single numbers": in_python, "random numbers": drawn, "look-up tables": looked_up}
 
     def _find_in(self, runs: list[Run], stored: StoredCount) -> None:
         for message in dict.fromkeys(message for run in runs for message in run.problems):
@@ -246,6 +325,12 @@ class _Examination:
                 f"{stored.unregistered:,} numbers are stored outside parameters and buffers, in tensors of shape"
                 f" {shapes}; they are counted"
             )
+        dearest = max(self._probed(), key=lambda run: run.free_steps)
+        if dearest.free_steps > _MANY_STEPS and dearest.free_steps > _MANY_TIMES * dearest.macs:
+            self._find(
+                f"beside {dearest.macs:,} MACs it adds, compares or looks up {dearest.free_steps:,} values, which count"
+                " nothing by the definition of a MAC"
+            )
         computed = max(sum(run.computed.values()) for run in runs)
         if computed:
             self._find(f"{computed:,} numbers that the input is multiplied with are computed by a formula; not counted")
@@ -259,6 +344,14 @@ def _are_alike(one: Any, other: Any) -> bool:
     if one.shape != other.shape:
         return False
     return bool(np.allclose(one.resolve_conj(), other.resolve_conj(), rtol=1e-3, atol=1e-4, equal_nan=True))
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two results are the same but for what other kernels round differently."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    left, right = (np.nan_to_num(tensor.resolve_conj().resolve_neg().to_dense().numpy()) for tensor in (one, other))
+    return bool(np.linalg.norm((left - right * 1.0).ravel()) <= _ROUNDING * np.linalg.norm(left.ravel()) + _TINY)
 
 
 def _frames(runs: list[Run]) -> int | None:

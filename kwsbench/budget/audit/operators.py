@@ -60,6 +60,7 @@ _SCRAMBLING = frozenset(
         "trunc",
     }
 )
+_SEPARATING = frozenset({"ceil", "eq", "ge", "gt", "le", "lt", "ne", "round", "sign"})
 _STATES = ("zeros", "zeros_like", "new_zeros")
 _NEW_SHAPES = ("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount")
 
@@ -78,6 +79,7 @@ class Operator:
         is_view: It returns a view of its first argument and computes nothing.
         reads_shapes_only: Its result does not depend on the values of its arguments.
         scrambles: It takes numbers apart, as unpacking of small integers does.
+        separates: It can tell apart numbers that are stored in one, as rounding does.
         makes_zeros: It makes zeros, from which a recurrent layer starts.
         makes_new_shapes: The shape of its result depends on values.
     """
@@ -91,6 +93,7 @@ class Operator:
     is_view: bool
     reads_shapes_only: bool
     scrambles: bool
+    separates: bool
     makes_zeros: bool
     makes_new_shapes: bool
 
@@ -124,6 +127,7 @@ def operator_of(overload: Any) -> Operator:
         is_view=not written and any(r.alias_info is not None for r in schema.returns),
         reads_shapes_only=short in _SHAPE_ONLY,
         scrambles=short in _SCRAMBLING,
+        separates=short.removesuffix("_") in _SEPARATING or short in _SEPARATING,
         makes_zeros=short in _STATES,
         makes_new_shapes=short in _NEW_SHAPES or overload.name() == "aten::repeat_interleave.Tensor",
     )

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 
 from kwsbench.budget.audit.trace import Call, Run
 
 FREE = 16
 """Different numbers that a network may have in its formulas, and the longest sequence that is no list of weights."""
+
+MOST = 64
+"""Numbers that all sequences together may have before they are a list of weights that was cut up."""
 
 
 def python_numbers(runs: Iterable[Run], single_tensors: Sequence[Hashable] = ()) -> int:
@@ -31,12 +35,22 @@ def python_numbers(runs: Iterable[Run], single_tensors: Sequence[Hashable] = ())
 
 
 def _in_lists(calls: Iterable[Call]) -> int:
-    sequences: dict[Hashable, list[float]] = defaultdict(list)
+    factors: dict[Hashable, list[float]] = defaultdict(list)
+    sizes: dict[Hashable, list[int]] = defaultdict(list)
     for call in calls:
-        if call.factors:
-            sequences[call.operator, call.place].extend(call.factors)
-    lengths = [shortest_period(sequence) for sequence in sequences.values()]
-    return sum(length for length in lengths if length > FREE)
+        factors[call.operator, call.place].extend(call.factors)
+        for position, size in enumerate(call.sizes):
+            sizes[call.operator, call.place, len(call.sizes), position].append(size)
+    lengths = [shortest_period(sequence) for sequence in factors.values()]
+    total = sum(lengths)
+    listed = total if total > MOST else sum(length for length in lengths if length > FREE)
+    return listed + max(map(_irregular, sizes.values()), default=0)
+
+
+def _irregular(sizes: Sequence[int]) -> int:
+    """Returns how many whole numbers a sequence lists; 0 where it counts in steps that repeat themselves."""
+    steps = [after - before for before, after in pairwise(sizes)]
+    return len(sizes) if shortest_period(steps) > FREE else 0
 
 
 def shortest_period(sequence: Sequence[Hashable]) -> int:

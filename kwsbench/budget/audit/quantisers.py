@@ -75,8 +75,14 @@ def bits_of(record: Record, tensor: Any) -> int:
     return bits // 2 if tensor.is_complex() else bits
 
 
+def _is_of_brevitas(quantiser: Any) -> bool:
+    kind = type(quantiser)
+    home = sys.modules.get(kind.__module__) if kind.__module__.startswith("brevitas.") else None
+    return home is not None and getattr(home, kind.__qualname__, None) is kind
+
+
 def _bits_of(quantiser: Any) -> int | None:
-    if not getattr(quantiser, "is_quant_enabled", False):
+    if not _is_of_brevitas(quantiser) or not getattr(quantiser, "is_quant_enabled", False):
         return None
     try:
         return round(float(quantiser.bit_width()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from kwsbench.budget.audit.places import Stack
 from kwsbench.budget.audit.quantisers import Quantisers
 from kwsbench.budget.audit.state import State
 from kwsbench.budget.audit.stored_names import Stored, address_of, stored_in
-from kwsbench.budget.audit.surroundings import seed_everything
-from kwsbench.budget.audit.trace import Run
+from kwsbench.budget.audit.surroundings import AUDITED_SEED, seed_everything
+from kwsbench.budget.audit.trace import TRUTH, Run, Telling
 from kwsbench.checkpoint.stored import view_of
 
 
@@ -48,12 +48,31 @@ class Subject:
         self._start()
         return _digest(self.network(_input(probe)))
 
+    def restore(self) -> None:
+        """Puts the network back into the state at the start."""
+        self._state.restore()
+
+    def run_as_used(self, probe: NDArray[Any], seed: int) -> Any:
+        """Runs on a probe without looking; returns the first tensor of the result."""
+        self._start(seed=seed)
+        return next(tensors_in(self.network(_input(probe))), None)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the run before has left anything behind."""
+        return self._state.has_changed()
+
+    @property
+    def plain_values(self) -> list[Any]:
+        """Numbers and texts among the attributes, and the lengths of lists, as they are now."""
+        return self._state.plain_values()
+
     def watch(
         self,
         name: str,
         probe: NDArray[Any],
         *,
-        told: Sequence[Any] | None = None,
+        telling: Telling = TRUTH,
         starts_afresh: bool = True,
         verifies: bool = True,
     ) -> Run:
@@ -62,7 +81,7 @@ class Subject:
         Args:
             name: What the probe is.
             probe: The input.
-            told: What Python is told of the input in place of what is there.
+            telling: What Python is told in place of what is there.
             starts_afresh: From the state at the start, not from that which the run before has left.
             verifies: Notice what changes unseen.
         """
@@ -73,16 +92,17 @@ class Subject:
         heard = self.lineage.add(example, depends=True)
         heard.reach, heard.born = Reach(), -1
         self._start(afresh=starts_afresh)
-        with Leaks(run, self.lineage), Watch(run, self.lineage, self._stack, self.quantisers, told):
+        watch = Watch(run, self.lineage, self._stack, self.quantisers, telling)
+        with Leaks(run, self.lineage), watch:
             result = self.network(example)
         self._finish(run, result)
         return run
 
-    def _start(self, *, afresh: bool = True) -> None:
+    def _start(self, *, afresh: bool = True, seed: int = AUDITED_SEED) -> None:
         if afresh:
             self._state.restore()
             self.lineage.forget(map(address_of, (one.tensor for one in self.stored)))
-        seed_everything()
+        seed_everything(seed)
 
     def _finish(self, run: Run, result: Any) -> None:
         tensors = list(tensors_in(result))
@@ -94,7 +114,7 @@ class Subject:
             run.output_depends = run.output_depends or record.depends
             if record.root is not None:
                 record.root.views.add(view_of(part))
-        run.output = tensors[0] if tensors else None
+        run.output = tensors[0].clone() if tensors else None
         run.output_digest = _digest(result)
         run.carried = self.lineage.carried
         run.peak_bytes = _peak_bytes(self.lineage.appeared)

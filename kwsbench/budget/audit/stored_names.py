@@ -63,8 +63,12 @@ def _extent(tensor: Any) -> tuple[Any, ...]:
 def _registered(network: Any) -> Iterator[Stored]:
     for named in (network.named_parameters, network.named_buffers):
         for name, tensor in named(remove_duplicate=False):
-            if tensor is not None and _is_dense(tensor) and not name.endswith(_NOT_COUNTED):
+            if tensor is not None and _is_dense(tensor) and not _is_counter(name, tensor):
                 yield Stored(name, name.rpartition(".")[0], tensor)
+
+
+def _is_counter(name: str, tensor: Any) -> bool:
+    return bool(name.endswith(_NOT_COUNTED) and tensor.numel() == 1)
 
 
 def _constants(network: Any) -> Iterator[Stored]:

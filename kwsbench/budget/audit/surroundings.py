@@ -7,6 +7,7 @@ of transformers, fusion of scripts. All are switched off for the time of an audi
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import random
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-_SEED = 0
+AUDITED_SEED, USUAL_SEED = 0, 20_250_117
 
 
 @contextmanager
@@ -26,19 +27,37 @@ def audited_surroundings() -> Iterator[None]:
     import torch
 
     with ExitStack() as stack:
-        for switch in (swallowed_output, _one_thread, _without_fast_paths, _without_fusion, _kept_seeds):
+        for switch in (
+            swallowed_output,
+            _without_collector,
+            _one_thread,
+            _without_fast_paths,
+            _without_fusion,
+            _kept_seeds,
+        ):
             stack.enter_context(switch())
         stack.enter_context(torch.no_grad())
         yield
 
 
-def seed_everything() -> None:
+@contextmanager
+def usual_surroundings() -> Iterator[None]:
+    """Sets up what a network runs in when it is used: two threads and all that makes PyTorch fast."""
+    import torch
+
+    with swallowed_output(), _kept_seeds(), _put_back(torch.get_num_threads(), torch.set_num_threads):
+        torch.set_num_threads(2)
+        with torch.inference_mode():
+            yield
+
+
+def seed_everything(seed: int = AUDITED_SEED) -> None:
     """Seeds every generator that a network may draw from, so that two runs draw the same."""
     import torch
 
-    torch.manual_seed(_SEED)
-    random.seed(_SEED)
-    np.random.seed(_SEED)  # noqa: NPY002 - the generator that a network's own code draws from
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generator that a network's own code draws from
 
 
 @contextmanager
@@ -58,6 +77,18 @@ def swallowed_output() -> Iterator[None]:
 def _redirected() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    # It would look through all that PyTorch has loaded, again and again, which takes a third of the time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kwsbench.budget.audit.lineage import Reach, Root
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What Python is told in place of what is there, so that a network decides otherwise.
+
+    Attributes:
+        values: Decisions in order, as far as they go; what follows is told truly.
+        of_state: What Python asks of the network's own state, or of chance, is a decision, too.
+        all_selected: Whatever is selected from the input by its values is told to be all of it.
+    """
+
+    values: Sequence[Any] = ()
+    of_state: bool = False
+    all_selected: bool = False
+
+
+TRUTH = Telling()
+"""Nothing but what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,7 @@ class Call:
         key: Hash of the operator and of which parts of which storages it was given.
         numbers: Every argument that is no tensor.
         factors: Python numbers that take part in arithmetic.
+        sizes: Whole numbers from which it makes constants: limits of ranges, places, sizes.
         place: The code that called it, outside PyTorch.
         macs: Multiply-accumulates; 0 where nothing depends on the input.
         root: The largest stored numbers that it works with.
@@ -49,6 +69,7 @@ class Call:
     key: int
     numbers: tuple[Any, ...]
     factors: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
     place: Hashable = None
     macs: int = 0
     root: Root | None = None
@@ -71,9 +92,12 @@ class Run:
         output_depends: Whether what it returned depends on the input.
         problems: Sentences on what makes the counts unreliable.
         remarks: Sentences on what a reader should know.
+        draws: Whether it draws random numbers.
         generated: Numbers drawn from a random generator.
         scrambled: Numbers made by bit arithmetic from nothing, by a hash of what they are.
         computed: Numbers computed by a formula that are multiplied with the input, likewise.
+        looked_up: Numbers computed from nothing, or from fewer, among which the input chooses, likewise.
+        free_steps: Values of the input that are added, compared, looked up: what costs no MACs.
         carried: Shapes of what it read of an earlier run.
         peak_bytes: Most bytes of activations alive at one time.
         reach: The largest part of the input that one value of a convolution or pooling sees.
@@ -88,9 +112,12 @@ class Run:
     output_depends: bool = False
     problems: dict[str, None] = field(default_factory=dict)
     remarks: dict[str, None] = field(default_factory=dict)
+    draws: bool = False
     generated: int = 0
     scrambled: dict[int, int] = field(default_factory=dict)
     computed: dict[int, int] = field(default_factory=dict)
+    looked_up: dict[int, int] = field(default_factory=dict)
+    free_steps: int = 0
     carried: set[tuple[int, ...]] = field(default_factory=set)
     peak_bytes: int = 0
     reach: Reach | None = None

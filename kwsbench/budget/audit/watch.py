@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kwsbench.budget.aten_costs import draws_random, macs_of
+from kwsbench.budget.aten_costs import draws_random, macs_of, moves
 from kwsbench.budget.audit.lineage import Lineage, Record, Root, parts_of
 from kwsbench.budget.audit.operators import Operator, operator_of, tensors_in
 from kwsbench.budget.audit.places import Stack
 from kwsbench.budget.audit.quantisers import Quantisers, bits_of
 from kwsbench.budget.audit.reach import is_window, reach_after
-from kwsbench.budget.audit.trace import Call, Number, Run
-from kwsbench.checkpoint.stored import view_of
+from kwsbench.budget.audit.trace import TRUTH, Call, Number, Run, Telling
+from kwsbench.checkpoint.stored import covered_elements, view_of
 
 _BATCH_NORMS = (
     "native_batch_norm",
@@ -38,10 +39,14 @@ _NUMBERS = ("number", "float", "Optional[number]", "Optional[float]", "Tensor", 
 _WAYS_OUT = frozenset(
     {
         "__array__",
+        "__repr__",
         "__dlpack__",
         "__reduce_ex__",
         "_typed_storage",
+        "apply_",
         "data_ptr",
+        "map2_",
+        "map_",
         "numpy",
         "storage",
         "tolist",
@@ -49,6 +54,25 @@ _WAYS_OUT = frozenset(
     }
 )
 _FEW = 16  # elements that a formula may make without a word
+_SELECTING = frozenset({"index", "masked_select", "nonzero"})
+_FILLING = frozenset({"index_put", "index_put_", "_index_put_impl_", "masked_scatter", "masked_scatter_"})
+_PARTNERS = {"running_mean": "bias", "running_var": "weight"}
+_CHOICES = {
+    "__and__": ("self", "other"),
+    "bitwise_and": ("self", "other"),
+    "bucketize": ("self",),
+    "embedding": ("indices",),
+    "embedding_bag": ("indices",),
+    "_embedding_bag": ("indices",),
+    "_embedding_bag_forward_only": ("indices",),
+    "gather": ("index",),
+    "index": ("indices",),
+    "index_select": ("index",),
+    "searchsorted": ("self",),
+    "take": ("index",),
+    "where": ("condition",),
+}
+"""Operators that choose among numbers, and their arguments that say which."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +133,18 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         lineage: The storages that were seen so far.
         stack: Finds out who calls.
         quantisers: The modules that quantise activations.
-        told: What Python is told of the input in place of what is there, in order; None tells the truth.
+        telling: What Python is told in place of what is there.
     """
 
     def __init__(
-        self, run: Run, lineage: Lineage, stack: Stack, quantisers: Quantisers, told: Sequence[Any] | None = None
+        self, run: Run, lineage: Lineage, stack: Stack, quantisers: Quantisers, telling: Telling = TRUTH
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run = run
         self.lineage = lineage
         self.stack = stack
         self.quantisers = quantisers
-        self._told = list(told) if told is not None else None
+        self.telling = telling
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -202,9 +226,10 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             and operator.short_name not in {"arange", "_local_scalar_dense"}
             and not self._is_told(value)
         )
+        sizes = _sizes(inputs) if not inputs.depends and not inputs.draws else ()
         key = hash((operator.overload, tuple(map(_identity, inputs.all))))
-        place = self.stack.place() if factors else None
-        return Call(operator.short_name, key, numbers, factors, place)
+        place = self.stack.place() if factors or sizes else None
+        return Call(operator.short_name, key, numbers, factors, sizes, place)
 
     def _number(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -216,15 +241,23 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return value if isinstance(value, int | str | torch.dtype) else str(value)
 
     def _execute(self, func: Any, inputs: _Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        makes_new_shapes = _makes_new_shapes(inputs)
+        selects = makes_new_shapes or inputs.operator.short_name in _FILLING
+        if self.telling.all_selected and selects and inputs.depends:
+            args = tuple(map(_all_true, args))
         outputs = func(*args, **kwargs)
-        tells = inputs.operator.short_name in {"_local_scalar_dense", "equal"} or _makes_new_shapes(inputs)
-        return self._tell(outputs) if tells and inputs.depends else outputs
+        is_state = self.telling.of_state and any(one.record.roots or one.record.generated for one in inputs.read)
+        tells = makes_new_shapes or inputs.operator.short_name in {"_local_scalar_dense", "equal"}
+        return self._tell(inputs, outputs) if tells and (inputs.depends or is_state) else outputs
 
-    def _tell(self, outputs: Any) -> Any:
-        position = len(self.run.decisions)
-        if self._told is not None and position < len(self._told):
-            outputs = _pretend(outputs, self._told[position])
-        tensors = list(tensors_in(outputs))
+    def _tell(self, inputs: _Inputs, outputs: Any) -> Any:
+        position, tensors = len(self.run.decisions), list(tensors_in(outputs))
+        name = inputs.operator.short_name
+        if tensors and name not in _SELECTING:
+            self.run.problems[f"how many values {name} gives depends on the input, and so does what follows"] = None
+        if position < len(self.telling.values) and not (tensors and self.telling.all_selected):
+            outputs = _pretend(outputs, self.telling.values[position])
+            tensors = list(tensors_in(outputs))
         self.run.decisions.append(tuple(tuple(one.shape) for one in tensors) if tensors else outputs)
         return outputs
 
@@ -236,18 +269,35 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             root = one.record.root
             if root is None:
                 continue
-            if one.argument in _STATISTICS and _folds(inputs):
+            if one.argument in _STATISTICS and self._folds(inputs, one):
                 root.statistics.add(view_of(one.tensor))
                 continue
             root.views.add(view_of(one.tensor))
             call.reads += (root,)
+
+    def _folds(self, inputs: _Inputs, statistic: _Operand) -> bool:
+        """Whether a running statistic can be folded into a stored scale or shift, which takes no other one."""
+        if inputs.operator.short_name not in _BATCH_NORMS:
+            return False
+        if _trains(inputs):
+            return True
+        partner = next((one for one in inputs.read if one.argument == _PARTNERS[statistic.argument]), None)
+        if partner is None or sum(map(_stored_numbers, partner.record.roots)) < statistic.tensor.numel():
+            return False
+        if covered_elements({view_of(partner.tensor)}) < statistic.tensor.numel():
+            return False
+        folded = (*partner.record.roots, view_of(partner.tensor) if partner.record.root is not None else None)
+        into = (*statistic.record.roots, view_of(statistic.tensor))
+        return self.lineage.folded.setdefault(folded, into) == into
 
     def _results(self, inputs: _Inputs, outputs: Any) -> list[Record]:
         prepared = inputs.prepared
         roots = _united(one.record.roots for one in prepared)
         scrambles = _scrambles(inputs)
         scrambled = scrambles or any(one.record.scrambled for one in inputs.read)
-        unpacked = roots if scrambles else _united(one.record.unpacked_from for one in prepared)
+        unpacked = (
+            roots if scrambles or _separates(inputs, outputs) else _united(one.record.unpacked_from for one in prepared)
+        )
         generated = inputs.draws or any(one.record.generated for one in prepared)
         changed = [one for one in inputs.all if _is_written(inputs, one.argument)]
         for one in changed:
@@ -272,6 +322,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return record
 
     def _note_random(self, inputs: _Inputs, outputs: Any) -> None:
+        self.run.draws = True
         if inputs.depends:
             name = inputs.operator.short_name
             self.run.remarks[f"{name} draws random numbers in evaluation mode; results differ from run to run"] = None
@@ -282,12 +333,17 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not inputs.depends:
             return
         self._note_prepared(inputs)
+        self._note_looked_up(inputs)
+        self._note_bits(inputs, outputs)
         macs = macs_of(inputs.operator.name, args, kwargs, outputs)
         if macs is None:
             where = self.stack.module()[0] or "the network"
             self.run.problems[f"{inputs.operator.overload} in {where} has no cost formula"] = None
         if macs:
             self._attribute(inputs, call, macs)
+        elif not moves(inputs.operator.name):
+            shown = [*tensors_in(outputs), *(one.tensor for one in inputs.read if one.record.depends)]
+            self.run.free_steps += max((prod(one.shape) for one in shown), default=0)
 
     def _attribute(self, inputs: _Inputs, call: Call, macs: int) -> None:
         call.module, module = self.stack.module()
@@ -306,8 +362,28 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for root in record.roots:
                 root.reaches_input = True
             if record.unpacked_from and record.root is None and self.lineage.verifies:
-                largest = max(record.unpacked_from, key=_stored_elements)
-                largest.unpacked[record.checksum] = record.num_bytes // one.tensor.element_size()
+                numbers = record.num_bytes // one.tensor.element_size()
+                _source(record.unpacked_from, numbers).unpacked[record.checksum] = numbers
+
+    def _note_looked_up(self, inputs: _Inputs) -> None:
+        choosing = _CHOICES.get(inputs.operator.short_name, ())
+        if not any(one.argument in choosing and one.record.depends for one in inputs.read):
+            return
+        for one in inputs.prepared:
+            record = one.record
+            numbers = min(one.tensor.numel(), record.num_bytes // one.tensor.element_size())
+            more = numbers - sum(map(_stored_numbers, record.roots))
+            is_table = record.root is None and not (record.generated or record.scrambled) and numbers > _FEW
+            if is_table and more > 0 and one.tensor.unique().numel() > _FEW:
+                self.run.looked_up[record.checksum] = more
+
+    def _note_bits(self, inputs: _Inputs, outputs: Any) -> None:
+        if inputs.operator.overload != "aten::view.dtype":
+            return
+        kinds = {one.dtype.is_floating_point or one.dtype.is_complex for one in (inputs.all[0].tensor, outputs)}
+        if len(kinds) > 1:
+            message = "values of the input are read as their bits, with which it multiplies by adding"
+            self.run.problems[message] = None
 
     def _note_computed(self, inputs: _Inputs) -> None:
         for one in inputs.prepared:
@@ -335,6 +411,27 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _stored_elements(root: Root) -> float:
     return float(root.storage.nbytes() / root.bits)
+
+
+def _stored_numbers(root: Root) -> int:
+    numbers: int = 8 * root.storage.nbytes() // root.bits
+    return numbers
+
+
+def _source(roots: Sequence[Root], numbers: int) -> Root:
+    # The smallest that holds as many numbers: a rounded bias comes from the bias, though the weight has set its scale.
+    enough = [root for root in roots if _stored_numbers(root) >= numbers]
+    return min(enough, key=_stored_numbers) if enough else max(roots, key=_stored_numbers)
+
+
+def _sizes(inputs: _Inputs) -> tuple[int, ...]:
+    """Returns the whole numbers in a call that makes or picks constants out of nothing that is stored."""
+    if any(one.record.roots or one.record.is_zero_state for one in inputs.read):
+        return ()
+    flat = (
+        part for value in inputs.arguments.values() for part in (value if isinstance(value, list | tuple) else [value])
+    )
+    return tuple(value for value in flat if isinstance(value, int) and not isinstance(value, bool))
 
 
 def _united(groups: Iterable[tuple[Root, ...]]) -> tuple[Root, ...]:
@@ -390,6 +487,13 @@ def _pretend(outputs: Any, told: Any) -> Any:
     return made[0] if isinstance(outputs, torch.Tensor) else type(outputs)(made)
 
 
+def _all_true(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_all_true(one) for one in value]
+    is_mask = isinstance(value, torch.Tensor) and value.dtype in {torch.bool, torch.uint8}
+    return torch.ones_like(value) if is_mask else value
+
+
 def _is_written(inputs: _Inputs, argument: str) -> bool:
     if argument in inputs.operator.written:
         return True
@@ -400,12 +504,13 @@ def _trains(inputs: _Inputs) -> bool:
     return bool(inputs.arguments.get("training") or inputs.arguments.get("train"))
 
 
-def _folds(inputs: _Inputs) -> bool:
-    has_scale = inputs.arguments.get("weight") is not None
-    return inputs.operator.short_name in _BATCH_NORMS and (has_scale or _trains(inputs))
-
-
 def _scrambles(inputs: _Inputs) -> bool:
     if inputs.operator.short_name == "div":
         return inputs.arguments.get("rounding_mode") is not None
     return inputs.operator.scrambles
+
+
+def _separates(inputs: _Inputs, outputs: Any) -> bool:
+    if inputs.operator.short_name == "_to_copy":
+        return not outputs.dtype.is_floating_point and inputs.all[0].tensor.dtype.is_floating_point
+    return inputs.operator.separates
