@@ -6,8 +6,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_MAX_SAMPLES = 2**16  # 1.4 s at 48 kHz: no front-end is larger, and an absurd one must not fill the memory
-_MAX_MELS = 1024
+# No front-end for keywords comes near these, and an absurd one in a stranger's model must not fill the memory.
+_MAX_SAMPLES = 2**15  # 0.7 s at 48 kHz
+_MAX_MELS = 256
+_MAX_CLIP_SAMPLES = 2**22  # 87 s at 48 kHz
+_MAX_TRANSFORMED = 2**26  # samples in all frames of a clip: a second of work
+_MAX_NUMBERS = 2**18  # of a clip: a minute of 40 bands every 10 ms
 
 
 class FrontEnd(BaseModel):
@@ -72,3 +76,23 @@ class FrontEnd(BaseModel):
         if self.center:
             return 1 + num_samples // self.hop_samples
         return max(0, 1 + (num_samples - self.n_fft) // self.hop_samples)
+
+    def shape(self, num_samples: int) -> tuple[int, int]:
+        """Returns what it makes of `num_samples` samples: coefficients, frames."""
+        return self.num_mfcc or self.num_mels, self.num_frames(num_samples)
+
+    def require_clips_of(self, num_samples: int) -> None:
+        """Raises ValueError where clips of `num_samples` samples are too short for it, or would cost absurdly much."""
+        if self.n_fft > num_samples:
+            raise ValueError(f"the front-end has n_fft {self.n_fft}, and a clip has {num_samples} samples")
+        if self.num_mels > self.n_fft:
+            raise ValueError(f"the front-end has {self.num_mels} mel bands, more than its n_fft {self.n_fft}")
+        if num_samples > _MAX_CLIP_SAMPLES:
+            raise ValueError(f"clips of {num_samples:,} samples are too long, expected at most {_MAX_CLIP_SAMPLES:,}")
+        frames = self.num_frames(num_samples)
+        if frames * self.num_mels > _MAX_NUMBERS:
+            made = f"{self.num_mels:,} x {frames:,} numbers"
+            raise ValueError(f"the front-end makes {made} of a clip, expected at most {_MAX_NUMBERS:,}")
+        if frames * self.n_fft > _MAX_TRANSFORMED:
+            made = f"{frames:,} windows of {self.n_fft:,} samples"
+            raise ValueError(f"the front-end makes {made} of a clip, expected at most {_MAX_TRANSFORMED:,} samples")

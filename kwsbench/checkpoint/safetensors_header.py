@@ -18,6 +18,7 @@ from kwsbench.errors import InputError
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 16 << 20
 _MAX_DIMENSIONS = 64
+_MAX_TENSORS = 20_000
 _METADATA = "__metadata__"
 _ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ"), 1),
@@ -78,9 +79,11 @@ def _header(data: bytes, where: Path) -> tuple[dict[str, Any], int]:
         text = data[_LENGTH_BYTES : _LENGTH_BYTES + length].decode()
         fields = json.loads(text, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
-        raise _damaged(where, str(error)) from error
+        raise _damaged(where, str(error).partition(";")[0]) from error
     if not isinstance(fields, dict):
         raise _damaged(where, "it is no JSON object")
+    if len(fields) > _MAX_TENSORS:
+        raise _damaged(where, f"it lists {len(fields):,} tensors, expected at most {_MAX_TENSORS:,}")
     return fields, len(data) - _LENGTH_BYTES - length
 
 

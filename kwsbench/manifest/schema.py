@@ -135,8 +135,10 @@ class Manifest(Table):
         half_hz, front_end = self.sample_rate_hz / 2, self.front_end
         if not front_end.f_min_hz < (front_end.f_max_hz or half_hz) <= half_hz:
             raise ValueError(f"[front_end] has bands that do not fit below half the sample rate, {half_hz:g} Hz")
-        if front_end.n_fft > self.clip_samples:
-            raise ValueError(f"[front_end] has n_fft {front_end.n_fft}, and a clip has {self.clip_samples} samples")
+        try:
+            front_end.require_clips_of(self.clip_samples)
+        except ValueError as error:
+            raise ValueError(f"[front_end] {error}") from error
         return self
 
     def _folder_sources(self) -> list[FolderSource]:

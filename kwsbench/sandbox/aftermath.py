@@ -16,6 +16,7 @@ from kwsbench.sandbox.process import Cut, Ending
 NONCE_BYTES = 32
 
 _END_LENGTH = 300
+_MESSAGE_END_LENGTH = 1_000
 _MAX_PROBLEMS = 1_000
 
 
@@ -92,7 +93,7 @@ class Aftermath:
                 raise InputError(f"{self.what} failed while it ran: {_one_line(text)}")
             case {"outcome": "said", "error": str(kind), "message": str(message), "problems": list(problems)}:
                 if kind in worker.ERRORS:
-                    raise worker.ERRORS[kind](_printable(message), _problems(problems))
+                    raise worker.ERRORS[kind](_one_line(message, _MESSAGE_END_LENGTH), _problems(problems))
         raise RefusedError(f"{self.what}: the sandbox's answer is malformed and is not used")
 
 
@@ -109,19 +110,17 @@ def _problem(fields: Any) -> Problem:
             "remedy": str(remedy),
             "count": int(n),
         }:
-            return Problem(_printable(where), _printable(found), _printable(expected), _printable(remedy), n)
+            return Problem(_one_line(where), _one_line(found), _one_line(expected), _one_line(remedy), n)
     raise RefusedError("the sandbox's answer is malformed and is not used: it lists what is no problem")
 
 
-def _printable(text: str) -> str:
-    """Returns text without what would move a terminal's cursor or change its colours."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+def _one_line(text: str, end_length: int = _END_LENGTH) -> str:
+    """Returns the two ends of a stranger's text in one line: libraries say what is wrong in the first or in the last.
 
-
-def _one_line(text: str) -> str:
-    """Returns the two ends of a stranger's text in one line: libraries say what is wrong in the first or in the last."""
-    line = " ".join(_printable(text).split())
-    return line if len(line) <= 2 * _END_LENGTH else f"{line[:_END_LENGTH]} ... {line[-_END_LENGTH:]}"
+    What would move a terminal's cursor or change its colours is left out.
+    """
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= 2 * end_length else f"{line[:end_length]} ... {line[-end_length:]}"
 
 
 def _signal_name(number: int) -> str:

@@ -94,6 +94,8 @@ def _call(
 
 
 def _said(error: KwsbenchError) -> dict[str, Any]:
+    if ran_out_of_memory(error.message):
+        return {"outcome": "memory"}
     kind = next(parent.__name__ for parent in type(error).__mro__ if parent.__name__ in ERRORS)
     problems = [asdict(problem) for problem in error.problems]
     return {"outcome": "said", "error": kind, "message": error.message, "problems": problems}

@@ -90,6 +90,12 @@ def _npy() -> bytes:
     return packed.getvalue()
 
 
+def _npy_of_objects() -> bytes:
+    packed = io.BytesIO()
+    np.save(packed, np.array([{}], dtype=object), allow_pickle=True)
+    return packed.getvalue()
+
+
 def _npz() -> bytes:
     packed = io.BytesIO()
     np.savez(packed, weight=np.zeros(3))
@@ -120,6 +126,11 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "tar": (_tar, "a tar archive; unpack it"),
     "7z": (lambda: b"7z\xbc\xaf\x27\x1c\0", "a 7z archive"),
     "audio": (lambda: b"RIFF\x24\0\0\0WAVEfmt ", "audio"),
+    "FLAC": (lambda: b"fLaC\0\0\0\x22", "audio"),
+    "Ogg": (lambda: b"OggS\0\2", "audio"),
+    "PNG": (lambda: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "an image"),
+    "JPEG": (lambda: b"\xff\xd8\xff\xe0\0\x10JFIF", "an image"),
+    "an array of objects": (_npy_of_objects, "a NumPy array; save the weights as safetensors"),
     "a program": (lambda: b"\x7fELF\2\1\1", "compiled code"),
     "PDF": (lambda: b"%PDF-1.7\n", "a PDF document"),
     "a web page": (lambda: b"\n<!DOCTYPE html><html>404", "a web page; download the file itself"),

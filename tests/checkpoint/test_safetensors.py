@@ -93,6 +93,13 @@ def test_a_long_header_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
         _read(_file({"w": _tensor()}))
 
 
+def test_more_tensors_than_any_model_has_are_not_looked_at() -> None:
+    """A file of nothing but names, which would take half a minute to count, is refused by their number."""
+    empty = _tensor(shape=[0], data_offsets=[0, 0])
+    with pytest.raises(InputError, match="it lists 20,001 tensors, expected at most 20,000"):
+        _read(_file({f"w{number}": empty for number in range(20_001)}, b""))
+
+
 def test_every_shortened_file_says_so() -> None:
     """A file that ends too early is cut off, wherever it ends."""
     data = safetensors_bytes()

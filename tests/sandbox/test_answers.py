@@ -84,10 +84,22 @@ def test_a_long_message_is_cut_in_the_middle(in_sandbox: InSandbox) -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_library_that_gets_no_memory_is_told_from_a_bug(in_sandbox: InSandbox) -> None:
-    """PyTorch raises RuntimeError when there is no memory left; it is reported as the limit that it is."""
+def test_what_an_error_of_kwsbench_quotes_is_cut_and_cleaned(in_sandbox: InSandbox) -> None:
+    """A stranger's words in one of kwsbench's own errors neither fill the terminal nor play with it."""
+    with pytest.raises(InputError, match=r"^first words x+ \.\.\. x+ last words") as caught:
+        in_sandbox("hostile:fail", {"how": "said without end"})
+    assert len(str(caught.value)) < 4_000
+    with pytest.raises(InputError) as caught:
+        in_sandbox("hostile:fail", {"how": "said in lines"})
+    assert caught.value.message == "one two [31mthree"
+    assert caught.value.problems == (Problem("a b", "c", "d [2J", "e"),)
+
+
+@pytest.mark.parametrize("how", ["no memory", "said no memory"])
+def test_a_library_that_gets_no_memory_is_told_from_a_bug(how: str, in_sandbox: InSandbox) -> None:
+    """PyTorch raises RuntimeError when there is no memory left; it is reported as the limit, also where it is quoted."""
     with pytest.raises(RefusedError, match=r"needs more than 2\.0 GiB of memory"):
-        in_sandbox("hostile:fail", {"how": "no memory"})
+        in_sandbox("hostile:fail", {"how": how})
 
 
 @pytest.mark.parametrize(

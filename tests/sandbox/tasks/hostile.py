@@ -225,6 +225,11 @@ def fail(request: Request, arrays: Arrays, files: Files) -> Answer:
         "loud": Loud("first words " + "x" * 100_000 + " last words"),
         "coloured": ValueError("\x1b[31mred\x1b[0m\r\nover\x07"),
         "no memory": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        "said without end": InputError(
+            "first words " + "x" * 100_000 + " last words", [Problem("here", "y" * 100_000)]
+        ),
+        "said in lines": InputError("one\ntwo\r\x1b[31mthree", [Problem("a\nb", "c", "d\x1b[2J", "e")]),
+        "said no memory": InputError("net.py:Net() failed: RuntimeError: DefaultCPUAllocator: can't allocate memory"),
     }
     raise errors[request["how"]]
 
