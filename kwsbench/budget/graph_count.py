@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwsbench.budget.latency import median_latency_ms
-from kwsbench.budget.onnx_audit import audit_onnx, inputs_for
-from kwsbench.budget.onnx_graph import Shape, read_graph
+from kwsbench.budget.onnx import Shape, audit_onnx, inputs_for, read_graph
 from kwsbench.budget.report import Audit, Record
 from kwsbench.checkpoint.model_file import ModelFile
 from kwsbench.checkpoint.onnx_file import load_graph
@@ -65,7 +64,8 @@ def _count(data: bytes, name: str, input_shape: Shape | None) -> GraphCount:
     graph = read_graph(model, input_shape)
     audit = audit_onnx(model, input_shape, _shapes)
     shape = next(iter(graph.inputs.values())).shape
-    return GraphCount(audit=audit, input_shape=shape, latency_ms=_latency_ms(data, inputs_for(graph)))
+    latency_ms = _latency_ms(model.SerializeToString(), inputs_for(graph))
+    return GraphCount(audit=audit, input_shape=shape, latency_ms=latency_ms)
 
 
 def _shapes(data: bytes, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Shape]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwsbench.budget.audit import audit_network
 from kwsbench.budget.latency import median_latency_ms
 from kwsbench.budget.report import Audit, Record, ThopCount
 from kwsbench.budget.thop_count import count_with_thop
+from kwsbench.extras import import_torch
 from kwsbench.runtime.networks import NetworkSource, network_of, request_of, source_of
 from kwsbench.sandbox import Limits, call
 
@@ -36,22 +36,20 @@ class NetworkCount(Record):
     latency_ms: float | None
 
 
-def count(source: NetworkSource, probes: Probes) -> NetworkCount:
-    """Counts a network: kwsbench's own here, a stranger's in the sandbox.
+def count_in_sandbox(source: NetworkSource, probes: Probes) -> NetworkCount:
+    """Counts the network of a stranger, which is made and run in the sandbox only.
 
     Raises:
         RefusedError: It needs a sandbox and there is none, or it broke the limits there.
         InputError: It cannot be made, or fails on every probe.
     """
-    if not source.needs_sandbox:
-        return count_network(network_of(source), probes)
     request, files = request_of(source)
-    task = "kwsbench.budget.network_count:count_in_sandbox"
+    task = "kwsbench.budget.network_count:count_task"
     reply = call(task, request, dict(probes), files, what=str(source.model.path), limits=_LIMITS)
     return NetworkCount.model_validate(reply.record)
 
 
-def count_in_sandbox(
+def count_task(
     request: dict[str, Any], arrays: dict[str, NDArray[Any]], files: Mapping[str, Path]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The task of the sandbox: makes the network there, and counts it."""
@@ -61,14 +59,15 @@ def count_in_sandbox(
 
 def count_network(network: Any, probes: Probes) -> NetworkCount:
     """Counts a network that is already there."""
+    from kwsbench.budget.audit import audit_network
+
     audit = audit_network(network, probes)
     first = next(iter(probes.values()))
     return NetworkCount(audit=audit, thop=count_with_thop(network, first), latency_ms=_latency_ms(network, first))
 
 
 def _latency_ms(network: Any, probe: NDArray[np.float32]) -> float | None:
-    import torch
-
+    torch = import_torch()
     example = torch.from_numpy(probe)
     with torch.inference_mode():
         return median_latency_ms(lambda: network(example))

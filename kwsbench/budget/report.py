@@ -73,8 +73,8 @@ class Audit(Record):
         batch_norm_statistics: Running means and variances, which fold into scale and shift and are not counted.
         macs_by_width: MACs by the widths of what is multiplied, weight first: `8x8`, `32x32` (bits); sums to `macs`.
         peak_activation_bytes: Most bytes of inputs, outputs and intermediate results that are needed at one time.
-        receptive_field_frames: Frames (or samples) of the input that one value of the last convolution sees; None
-            where there is no convolution over time.
+        receptive_field_frames: Frames (or samples) of the input that one value of the last convolution or local pooling
+            sees, padding among them; None where there is neither over time.
         layers: In the order of execution.
         findings: What a reader must know.
     """
@@ -136,7 +136,7 @@ class Report(Record):
         verdict: The same in words.
         macs_by_width: MACs by bit widths, weight first, per second of audio.
         peak_activation_bytes: Most bytes of activations needed at one time, with 1 clip.
-        receptive_field_frames: Input frames that one value of the last convolution sees.
+        receptive_field_frames: Input frames that one value of the last convolution or local pooling sees.
         receptive_field_s: The same in seconds, where the front-end is known.
         latency_ms: Median time for one input, one thread, on this processor.
         tree_nodes: LightGBM: inner nodes.
@@ -144,6 +144,7 @@ class Report(Record):
         comparisons_per_clip: LightGBM: comparisons for one clip at most, the sum of the depths of all trees.
         input_shape: The shape that it was counted on, batch first.
         input_seconds: How much audio that is.
+        probes: The sounds or inputs that it was executed on; empty where nothing was.
         findings: What a reader must know.
         layers: Costs by layer, in the order of execution; MACs for one second of audio.
     """
@@ -171,5 +172,6 @@ class Report(Record):
     comparisons_per_clip: int | None = None
     input_shape: tuple[int, ...] | None = None
     input_seconds: float | None = None
+    probes: tuple[str, ...] = ()
     findings: tuple[Finding, ...]
     layers: tuple[Layer, ...]

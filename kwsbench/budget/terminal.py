@@ -13,6 +13,7 @@ from rich.text import Text
 from kwsbench.budget.hints import Ranked, headroom, hints, most_expensive
 from kwsbench.budget.report import Count, Report, Verdict
 from kwsbench.budget.verdict import Figure, amount, explain, figures_of, percent
+from kwsbench.printable import printable
 
 _STYLES = {
     Verdict.WITHIN: "bold green",
@@ -48,7 +49,7 @@ class FittingTable:
 
     def add(self, *cells: str, style: str = "") -> None:
         """Adds a row; what could steer a terminal in its cells is shown as a question mark."""
-        self.rows.append((tuple(map(_printable, cells)), style))
+        self.rows.append((tuple(map(printable, cells)), style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self._table()
@@ -79,20 +80,15 @@ def report_view(report: Report, *, with_layers: bool = False) -> tuple[Renderabl
         with_layers: Whether every layer is shown with both of its counts.
     """
     return (
-        _printable(f"{report.model} ({report.format}){_input_of(report)}"),
+        printable(f"{report.model} ({report.format}){_input_of(report)}"),
         _figures(report),
         *_facts(report),
         Text(str(report.verdict).upper(), _STYLES[report.verdict]),
-        *map(_printable, _sentences(report)),
+        *map(printable, _sentences(report)),
         *_most_expensive(report),
-        *(_printable(f"Hint: {hint}.") for hint in hints(report)),
+        *(printable(f"Hint: {hint}.") for hint in hints(report)),
         *([_layers(report)] if with_layers else []),
     )
-
-
-def _printable(text: str) -> str:
-    """Names and findings are anybody's: what could steer a terminal is shown as a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _name(text: str) -> str:
@@ -146,7 +142,9 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"Receptive field: {amount(report.receptive_field_frames)} frames{seconds}"
     if set(report.macs_by_width) - {_USUAL_WIDTH}:
         widths = ", ".join(f"{width} {amount(macs)}" for width, macs in report.macs_by_width.items())
-        yield _printable(f"MACs by width in bits, weight first: {widths}")
+        yield printable(f"MACs by width in bits, weight first: {widths}")
+    if report.probes:
+        yield printable(f"Executed on {', '.join(report.probes)}")
     if report.tree_leaves is not None:
         nodes, leaves = amount(report.tree_nodes), amount(report.tree_leaves)
         comparisons = amount(report.comparisons_per_clip)
@@ -176,7 +174,7 @@ def _rank(ranked: tuple[Ranked, ...], place: int) -> tuple[str, str, str]:
     if place >= len(ranked):
         return "", "", ""
     one = ranked[place]
-    return _name(one.layer.name), amount(one.cost), percent(one.share)
+    return _name(" ".join(dict.fromkeys((one.layer.name, one.layer.kind)))), amount(one.cost), percent(one.share)
 
 
 def _layers(report: Report) -> FittingTable:

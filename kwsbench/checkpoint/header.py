@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import dataclasses
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kwsbench import __version__
 from kwsbench.front_end import FrontEnd
-from kwsbench.manifest import Label
+from kwsbench.manifest import Label, Manifest
 
 
 class ModelHeader(BaseModel):
@@ -45,6 +47,45 @@ class ModelHeader(BaseModel):
     seed: int
     kwsbench_version: str
 
+    @classmethod
+    def of_training(  # noqa: PLR0913
+        cls,
+        manifest: Manifest,
+        *,
+        baseline: str,
+        config: Any,
+        front_end: FrontEnd,
+        seed: int,
+        clips_sha256: str = "",
+        **more: Any,
+    ) -> Self:
+        """Returns the header of a model for a benchmark.
+
+        Args:
+            manifest: The benchmark.
+            baseline: Name of the baseline.
+            config: An instance of the baseline's `Config`.
+            front_end: From samples to features.
+            seed: Seed of the training.
+            clips_sha256: SHA-256 of the `clips.csv` that it was trained on; empty where it was not trained.
+            more: Further fields of the class.
+        """
+        return cls(
+            baseline=baseline,
+            config=dataclasses.asdict(config),
+            labels=manifest.labels,
+            num_keywords=len(manifest.keywords),
+            front_end=front_end,
+            sample_rate_hz=manifest.sample_rate_hz,
+            clip_samples=manifest.clip_samples,
+            manifest=manifest.name,
+            revision=manifest.revision,
+            clips_sha256=clips_sha256,
+            seed=seed,
+            kwsbench_version=__version__,
+            **more,
+        )
+
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> Self:
         if len(set(self.labels)) < len(self.labels) or self.num_keywords > len(self.labels):
@@ -53,6 +94,5 @@ class ModelHeader(BaseModel):
 
     @model_validator(mode="after")
     def _front_end_fits_the_clips(self) -> Self:
-        if not self.front_end.num_mels <= self.front_end.n_fft <= self.clip_samples:
-            raise ValueError("the front-end is too large for its clips")
+        self.front_end.require_clips_of(self.clip_samples)
         return self

@@ -7,7 +7,6 @@ A LightGBM model is the text that LightGBM itself writes and reads, with one mor
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import logging
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.header_reading import parse_header
 from kwsbench.checkpoint.model_file import read_model_bytes
 from kwsbench.errors import InputError
+from kwsbench.extras import import_extra, require_installed
 from kwsbench.files import replacing
 
 _FIRST_LINE = "tree"
 _KEY = "kwsbench="
-_NOT_INSTALLED = "LightGBM is not installed; run `pip install 'kwsbench[lightgbm]'`"
+_LIGHTGBM = ("lightgbm", "lightgbm", "LightGBM")
 
 
 class LightgbmHeader(ModelHeader):
@@ -95,22 +95,18 @@ def parse_lightgbm(path: Path, data: bytes) -> LightgbmCheckpoint:
 
 def import_lightgbm() -> Any:
     """Imports LightGBM and keeps it from printing. Raises InputError that says how to install it, or what it lacks."""
+    require_lightgbm_installed()
     try:
-        import lightgbm
-    except ImportError as error:
-        raise InputError(_NOT_INSTALLED) from error
-    except OSError as error:
-        raise InputError(
-            f"LightGBM cannot be loaded ({error}); on Debian and Ubuntu `apt install libgomp1` helps"
-        ) from error
+        lightgbm = import_extra(*_LIGHTGBM)
+    except InputError as error:
+        raise InputError(f"{error.message}; on Debian and Ubuntu `apt install libgomp1` helps") from error
     lightgbm.register_logger(logging.getLogger("kwsbench.lightgbm"))  # by itself it prints to stdout
     return lightgbm
 
 
 def require_lightgbm_installed() -> None:
     """Raises InputError that says how to install LightGBM where it is missing, without loading it."""
-    if importlib.util.find_spec("lightgbm") is None:
-        raise InputError(_NOT_INSTALLED)
+    require_installed(*_LIGHTGBM)
 
 
 def booster_of(checkpoint: LightgbmCheckpoint, path: Path) -> Any:

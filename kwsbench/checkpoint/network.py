@@ -14,8 +14,9 @@ from typing import Any
 from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.header_reading import parse_header
 from kwsbench.checkpoint.model_file import Format, ModelFile
-from kwsbench.checkpoint.tensors import import_torch, read_tensors
+from kwsbench.checkpoint.tensors import read_tensors
 from kwsbench.errors import InputError
+from kwsbench.extras import import_torch
 from kwsbench.files import replacing
 
 _WEIGHTS = "state_dict"

@@ -16,6 +16,7 @@ from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.header_reading import parse_header
 from kwsbench.checkpoint.onnx_wire import check_wire
 from kwsbench.errors import InputError, RefusedError
+from kwsbench.extras import import_extra
 
 
 def names(text: str) -> frozenset[str]:
@@ -26,6 +27,7 @@ def names(text: str) -> frozenset[str]:
 METADATA_KEY = "kwsbench"
 MAX_ELEMENTS = 10**9
 MAX_NODES = 50_000
+MAX_HEADER_CHARACTERS = 1 << 20
 OLDEST_OPSET = 7
 
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -54,6 +56,15 @@ MICROSOFT_OPERATORS = names("""
     QLinearSigmoid QLinearSoftmax
 """)
 """The operators that onnxruntime's static quantisation writes (format QOperator)."""
+
+_FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7  # onnx.AttributeProto.AttributeType
+MICROSOFT_ATTRIBUTES = {
+    **dict.fromkeys(names("alpha"), _FLOAT),
+    **dict.fromkeys(names("axis ceil_mode channels_last count_include_pad opset storage_order transA transB"), _INT),
+    **dict.fromkeys(names("auto_pad"), _STRING),
+    **dict.fromkeys(names("dilations kernel_shape pads strides"), _INTS),
+}
+"""Attributes of those operators, with their types; the checker of onnx does not know them."""
 
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 _SHAPE_INPUT = {"ConstantOfShape": 0, "Expand": 1, "Resize": 3, "OneHot": 1}
@@ -131,7 +142,7 @@ def load_graph(data: bytes, name: str) -> Any:
         InputError: It is no ONNX model, cut off, or contradicts itself.
         RefusedError: It has external data, control flow, functions, foreign operators, or tensors of absurd size.
     """
-    import onnx
+    onnx = import_extra("onnx", "onnx")
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # protobuf has no types of its own
 
     check_wire(data, onnx.ModelProto.DESCRIPTOR, name)
@@ -142,22 +153,32 @@ def load_graph(data: bytes, name: str) -> Any:
     model.DiscardUnknownFields()
     _check_model(model, name)
     _check_tensors(model, name)
-    _check_nodes(model.graph, name)
+    _check_nodes(model, name)
     _check_order(model.graph, name)
     return model
+
+
+def operator_set(model: Any) -> int:
+    """Returns the version of the standard operators that an `onnx.ModelProto` uses; 0 where it does not say one."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS]
+    return int(versions[0]) if len(versions) == 1 else 0
 
 
 def header_of(model: Any, name: str) -> ModelHeader | None:
     """Returns what an export of kwsbench says of itself, or None for other models.
 
     Raises:
-        InputError: It carries a header that this kwsbench does not read, or two of them.
+        InputError: It carries a header that this kwsbench does not read, one of absurd length, or two of them.
     """
     texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not texts:
         return None
     if len(texts) > 1:
         raise InputError(f"{name} has {len(texts)} headers of kwsbench, expected one; export it again")
+    if len(texts[0]) > MAX_HEADER_CHARACTERS:
+        raise InputError(
+            f"the header of {name} has {len(texts[0]):,} characters, expected {MAX_HEADER_CHARACTERS:,} at most"
+        )
     return parse_header(Path(name), texts[0], ModelHeader)
 
 
@@ -227,12 +248,14 @@ def _held_elements(tensor: Any) -> int:
     return max(raw + typed - filling, 0)
 
 
-def _check_nodes(graph: Any, name: str) -> None:
+def _check_nodes(model: Any, name: str) -> None:
+    graph, context = model.graph, _checker_of(model)
     if len(graph.node) > MAX_NODES:
         raise RefusedError(f"{name} has {len(graph.node):,} nodes, more than the {MAX_NODES:,} that are allowed")
     contents = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         _check_operator(node, name)
+        _check_form(node, context, name)
         if node.op_type == "Constant":
             contents.update((node.output[0], a.t) for a in node.attribute if a.name == "value" and node.output)
         _check_made_size(node, contents, name)
@@ -258,6 +281,32 @@ def _check_operator(node: Any, name: str) -> None:
         raise RefusedError(
             f"{what}{domain} in node {node.name!r}, which is not on the list of operators that kwsbench runs; export it with standard operators and save it before onnxruntime optimises it"
         )
+
+
+def _checker_of(model: Any) -> Any:
+    # Of inputs, attributes and their types against the standard: native code reads them without looking.
+    from onnx import checker
+
+    context = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {entry.domain: entry.version for entry in model.opset_import} | dict.fromkeys(
+        STANDARD_DOMAINS, operator_set(model)
+    )
+    return context
+
+
+def _check_form(node: Any, context: Any, name: str) -> None:
+    from onnx import checker
+
+    what = f"{name} is no valid ONNX model: node {node.name or node.op_type!r} ({node.op_type})"
+    strange = [a.name for a in node.attribute if MICROSOFT_ATTRIBUTES.get(a.name) != a.type]
+    if node.domain == MICROSOFT_DOMAIN and strange:
+        raise InputError(f"{what} has an attribute {strange[0]!r} that it should not have")
+    try:
+        checker.check_node(node, context)
+    except checker.ValidationError as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise InputError(f"{what}: {reason}") from error
 
 
 def _check_made_size(node: Any, contents: dict[str, Any], name: str) -> None:

@@ -9,9 +9,12 @@ from kwsbench.errors import InputError, RefusedError
 MAX_FIELDS = 1_000_000
 MAX_PACKED_BYTES = 64 << 20
 MAX_DEPTH = 30
+MAX_NAME_BYTES = 2_000
+"""Names stand in messages, and are compared and kept by the thousand; text that describes may be longer."""
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
+_NAMES = ("name", "op_type", "domain", "input", "output", "key", "overload", "ref_attr_name", "dim_param")
 _PACKED_VARINTS = ("int32_data", "int64_data", "uint64_data", "dims", "ints")
 
 
@@ -25,7 +28,7 @@ def check_wire(data: bytes, descriptor: Any, name: str) -> None:
 
     Raises:
         InputError: The bytes are no such message, or end in the middle of it.
-        RefusedError: It nests too deeply, or has too many fields.
+        RefusedError: It nests too deeply, has too many fields, or a name of absurd length.
     """
     if not data:
         raise InputError(f"{name} is no ONNX model: it is empty")
@@ -86,5 +89,9 @@ class _Walk:
         self._fields += 1
         if wire_type == _LENGTH and field is not None and field.name in _PACKED_VARINTS:
             self._packed_bytes += size
+        if field is not None and field.name in _NAMES and field.message_type is None and size > MAX_NAME_BYTES:
+            raise RefusedError(
+                f"{self._name} has a name of {size:,} bytes, more than the {MAX_NAME_BYTES:,} that are allowed"
+            )
         if self._fields > MAX_FIELDS or self._packed_bytes > MAX_PACKED_BYTES:
             raise RefusedError(f"{self._name} is made of too many small parts; store its tensors as raw data")

@@ -15,6 +15,7 @@ from kwsbench.checkpoint.pickles import scan_archive
 from kwsbench.checkpoint.safetensors_header import check_safetensors
 from kwsbench.checkpoint.state_dicts import Keys, find_weights
 from kwsbench.errors import InputError
+from kwsbench.extras import import_extra, import_torch
 
 _PICKLED = frozenset({Format.KWSBENCH, Format.STATE_DICT, Format.LIGHTNING})
 _TORCH_ERRORS = (
@@ -58,15 +59,6 @@ def read_tensors(model: ModelFile) -> StoredTensors:
     return StoredTensors(tensors, weights.metadata, weights.plain_numbers, weights.left_out)
 
 
-def import_torch() -> Any:
-    """Imports PyTorch. Raises InputError that says how to install it."""
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError("PyTorch is not installed; run `pip install 'kwsbench[torch]'`") from error
-    return torch
-
-
 def _load(model: ModelFile) -> Any:
     """Loads what the scan has let pass; `weights_only` is the second lock, not the first."""
     torch = import_torch()
@@ -93,12 +85,8 @@ def _tensor_at(loaded: Any, keys: Keys, claim: TensorClaim, model: ModelFile) ->
 def _from_safetensors(model: ModelFile) -> StoredTensors:
     metadata = check_safetensors(model.data, model.path)
     import_torch()
+    safetensors = import_extra("safetensors", "torch")
     try:
-        import safetensors
-        import safetensors.torch
-    except ImportError as error:
-        raise InputError("safetensors is not installed; run `pip install 'kwsbench[torch]'`") from error
-    try:
-        return StoredTensors(safetensors.torch.load(model.data), dict(metadata))
+        return StoredTensors(import_extra("safetensors.torch", "torch").load(model.data), dict(metadata))
     except (safetensors.SafetensorError, *_TORCH_ERRORS) as error:
         raise InputError(f"safetensors cannot read {model.path}: {error}; save it again with safetensors") from error

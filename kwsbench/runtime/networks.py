@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,16 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kwsbench.baseline import build_network, configure_from, load_baseline_of_model
+from kwsbench.baseline import TorchBaseline, build_network, configure_from, load_baseline_of_model
 from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
 from kwsbench.checkpoint.network import NetworkCheckpoint, load_network
 from kwsbench.checkpoint.tensors import read_tensors
 from kwsbench.errors import InputError, Problem, ProblemLog
+from kwsbench.extras import import_torch
+from kwsbench.manifest import Manifest
 from kwsbench.runtime.definitions import Definition, build
 from kwsbench.sandbox import require_inside
 
 _WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")
+_MOST_WRAPPERS = 4
 _OF_STRANGERS = (Format.TORCHSCRIPT, Format.EXPORTED_PROGRAM)
 
 
@@ -37,11 +39,6 @@ class NetworkSource:
     model: ModelFile
     definition: Definition | None = None
     baselines: Path | None = None
-
-    @property
-    def needs_sandbox(self) -> bool:
-        """Whether making it runs code of its author."""
-        return self.definition is not None or self.model.format in _OF_STRANGERS
 
 
 def request_of(source: NetworkSource) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -96,10 +93,30 @@ def network_of_checkpoint(checkpoint: NetworkCheckpoint, baselines: Path | None 
     return network
 
 
+def untrained_checkpoint(
+    baseline: TorchBaseline, manifest: Manifest, config: Any = None, seed: int = 0
+) -> NetworkCheckpoint:
+    """Returns a checkpoint of a baseline with the weights that it starts from, for the labels and clips of a manifest.
+
+    Args:
+        baseline: The baseline.
+        manifest: The benchmark; its front-end is the baseline's default.
+        config: A `Config` of the baseline; its defaults where None.
+        seed: Seed of the weights.
+    """
+    config = baseline.Config() if config is None else config
+    front_end = baseline.front_end(config, manifest.front_end)
+    header = ModelHeader.of_training(
+        manifest, baseline=baseline.__name__, config=config, front_end=front_end, seed=seed
+    )
+    import_torch().manual_seed(seed)
+    network = build_network(baseline, config, len(manifest.labels), *input_shape_of(header))
+    return NetworkCheckpoint(header, network.state_dict())
+
+
 def input_shape_of(header: ModelHeader) -> tuple[int, int]:
     """Returns the shape of one input of a model: coefficients, frames."""
-    front_end = header.front_end
-    return front_end.num_mfcc or front_end.num_mels, front_end.num_frames(header.clip_samples)
+    return header.front_end.shape(header.clip_samples)
 
 
 def load_weights(network: Any, tensors: Mapping[str, Any], what: str) -> None:
@@ -117,28 +134,35 @@ def load_weights(network: Any, tensors: Mapping[str, Any], what: str) -> None:
 
 
 def _unwrapped(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> Mapping[str, Any]:
-    for prefix in _WRAPPERS:
-        bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        if bare and not (set(tensors) & set(expected)) and set(bare) & set(expected):
-            return bare
-    return tensors
+    """Takes wrappers' prefixes off, one after the other, until names fit."""
+    bare = tensors
+    for _ in range(_MOST_WRAPPERS):
+        prefix = next((one for one in _WRAPPERS if any(name.startswith(one) for name in bare)), None)
+        if prefix is None or set(bare) & set(expected):
+            break
+        bare = {name.removeprefix(prefix): one for name, one in bare.items() if name.startswith(prefix)}
+    return bare if set(bare) & set(expected) else tensors
 
 
 def _misfits(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Problem]:
     log = ProblemLog()
     for name in (*expected, *(name for name in tensors if name not in expected)):
-        found, wanted = (f"shape {tuple(one[name].shape)}" if name in one else "nothing" for one in (tensors, expected))
+        found, wanted = (_described(one[name]) if name in one else "nothing" for one in (tensors, expected))
         if found != wanted:
             log.add(f"{found == 'nothing'} {wanted == 'nothing'}", Problem(name, found, wanted))
     return log.problems()
+
+
+def _described(tensor: Any) -> str:
+    kind = "quantised" if tensor.is_quantized else "complex" if tensor.is_complex() else ""
+    return f"shape {tuple(tensor.shape)}{kind and ', '}{kind}"
 
 
 def _network_of_stranger(model: ModelFile) -> Any:
     require_inside()
     if model.format not in _OF_STRANGERS:
         raise InputError(f"{model.path.name} ({model.format}) holds no network that torch runs")
-    torch: Any = importlib.import_module("torch")  # parts of it have no types
-
+    torch = import_torch()
     with _failures_told(model):
         if model.format == Format.TORCHSCRIPT:
             return torch.jit.load(io.BytesIO(model.data), map_location="cpu")
@@ -147,10 +171,11 @@ def _network_of_stranger(model: ModelFile) -> Any:
 
 @contextmanager
 def _failures_told(model: ModelFile) -> Iterator[None]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.jit is deprecated, and teams still use it
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # torch.jit is deprecated, and teams still use it; others say what is wrong
+        try:
             yield
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise InputError(f"torch cannot read {model.path.name} as {model.format}: {reason}") from error
+        except Exception as error:
+            reasons = [str(error) or type(error).__name__, *(str(one.message) for one in caught[-1:])]
+            text = "; ".join(reason.strip().partition("\n")[0] for reason in reasons)
+            raise InputError(f"torch cannot read {model.path.name} as {model.format}: {text}") from error

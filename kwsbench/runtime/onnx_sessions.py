@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kwsbench.errors import InputError
+from kwsbench.extras import import_extra
 
 _MOST_CHARACTERS = 500
 
@@ -22,10 +23,7 @@ def open_session(data: bytes, *, optimised: bool = True) -> Any:
     Raises:
         InputError: onnxruntime is not installed, or cannot run the model.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError("onnxruntime is not installed; run `pip install 'kwsbench[onnx]'`") from error
+    onnxruntime = import_extra("onnxruntime", "onnx")
     onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -13,6 +13,7 @@ from kwsbench.checkpoint.lightgbm import booster_of, label_scores, parse_lightgb
 from kwsbench.checkpoint.model_file import Format, ModelFile
 from kwsbench.checkpoint.onnx_file import load_graph
 from kwsbench.errors import InputError
+from kwsbench.extras import import_torch
 from kwsbench.runtime.networks import NetworkSource, network_of, request_of, source_of
 from kwsbench.runtime.onnx_sessions import open_session, run_session
 from kwsbench.sandbox import call, unavailable_reason
@@ -50,7 +51,7 @@ def score_inputs(model: ModelFile, inputs: NDArray[np.float32], baselines: Path 
 
 def score_with_network(network: Any, inputs: NDArray[np.float32]) -> Scores:
     """Runs a torch network on inputs of shape (clips, ...), in batches, or clip by clip where it takes only one."""
-    import torch
+    torch = import_torch()
 
     def run(batch: NDArray[np.float32]) -> NDArray[Any]:
         with torch.no_grad():
@@ -96,7 +97,7 @@ def _onnx_run(model: ModelFile) -> Callable[[NDArray[np.float32]], NDArray[Any]]
 def _in_batches(run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[np.float32]) -> Scores:
     size = _CLIPS_PER_BATCH if _takes_batches(run, inputs) else 1
     parts = [run(inputs[start : start + size]) for start in range(0, len(inputs), size)]
-    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+    return np.concatenate([np.atleast_1d(np.asarray(part, np.float64)) for part in parts])
 
 
 def _takes_batches(run: Callable[[NDArray[np.float32]], NDArray[Any]], inputs: NDArray[np.float32]) -> bool:

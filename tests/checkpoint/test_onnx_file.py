@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from kwsbench.checkpoint.onnx_file import header_of, load_graph
-from kwsbench.checkpoint.onnx_wire import MAX_FIELDS
+from kwsbench.checkpoint.onnx_file import MAX_HEADER_CHARACTERS, MAX_NODES, header_of, load_graph
+from kwsbench.checkpoint.onnx_wire import MAX_FIELDS, MAX_NAME_BYTES
 from kwsbench.errors import InputError, KwsbenchError, RefusedError
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=150, database=None)
@@ -219,6 +219,39 @@ def test_control_flow_is_refused(node: onnx.NodeProto) -> None:
     assert "control flow" in message
 
 
+def test_control_flow_inside_control_flow_is_refused() -> None:
+    """A loop whose body branches and scans is refused like a plain one."""
+    body = branch("a")
+    for operator, names in (("Scan", ["body"]), ("If", ["then_branch", "else_branch"]), ("Loop", ["body"])):
+        node = helper.make_node(operator, ["x"], ["y"], **dict.fromkeys(names, body))
+        body = helper.make_graph([node], operator, [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    assert "'Loop'" in refusal(model_of(list(body.node)))
+
+
+FORMS = {
+    "no input": helper.make_node("Relu", [], ["y"]),
+    "too many inputs": helper.make_node("Relu", ["x", "x"], ["y"]),
+    "an attribute that is missing": helper.make_node("MaxPool", ["x"], ["y"]),
+    "an attribute that it does not have": helper.make_node("Relu", ["x"], ["y"], kernel_shape=[3]),
+    "an attribute of another type": helper.make_node("MaxPool", ["x"], ["y"], kernel_shape="three"),
+    "one of com.microsoft": helper.make_node("QLinearAdd", ["x"] * 8, ["y"], domain="com.microsoft", axis="x"),
+    "two of one name": onnx.NodeProto(
+        op_type="Softmax",
+        input=["x"],
+        output=["y"],
+        attribute=[helper.make_attribute("axis", 0), helper.make_attribute("axis", 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("node", FORMS.values(), ids=FORMS)
+def test_a_node_that_is_not_formed_as_the_standard_says_is_wrong_input(node: onnx.NodeProto) -> None:
+    """Native code believes what a node says of itself, so that it is compared with the standard before."""
+    model = model_of([node])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert f"({node.op_type})" in refusal(model, InputError)
+
+
 @pytest.mark.parametrize(
     ("operator", "domain"),
     [
@@ -249,6 +282,16 @@ def test_functions_and_training_graphs_are_refused() -> None:
     model = plain_model()
     model.training_info.add()
     assert "training" in refusal(model)
+
+
+def test_functions_that_call_each_other_are_refused() -> None:
+    """Two functions that never end are not followed at all."""
+    model = model_of([helper.make_node("Ping", ["x"], ["y"], domain="my")])
+    model.opset_import.append(helper.make_opsetid("my", 1))
+    for name, other in (("Ping", "Pong"), ("Pong", "Ping")):
+        call = helper.make_node(other, ["a"], ["b"], domain="my")
+        model.functions.append(helper.make_function("my", name, ["a"], ["b"], [call], model.opset_import))
+    assert "'Ping'" in refusal(model)
 
 
 @pytest.mark.parametrize("versions", [[], [6], [999], [20, 13]])
@@ -290,6 +333,39 @@ def test_a_file_of_very_many_small_parts_is_refused_before_it_is_parsed() -> Non
     varint = bytes([length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14 & 0x7F | 0x80, length >> 21])
     with pytest.raises(RefusedError, match="small parts"):
         load_graph(b"\x08\x0a\x3a" + varint + nodes, "model.onnx")
+
+
+def test_a_graph_of_very_many_nodes_is_refused() -> None:
+    """One node more than the limit is too many."""
+    model = model_of([])
+    model.graph.node.extend([helper.make_node("Relu", ["x"], ["y"])] * (MAX_NODES + 1))
+    assert f"{MAX_NODES + 1:,} nodes" in refusal(model)
+
+
+@pytest.mark.parametrize("place", ["name", "op_type", "domain", "input", "output"])
+def test_a_name_of_absurd_length_is_refused(place: str) -> None:
+    """Names stand in messages; one of two megabytes does not, wherever it stands."""
+    model, text = plain_model(), "n" * (MAX_NAME_BYTES + 1)
+    node = model.graph.node[0]
+    if place in {"input", "output"}:
+        getattr(node, place)[0] = text
+    else:
+        setattr(node, place, text)
+    assert len(refusal(model)) < 200
+
+
+def test_long_descriptions_do_no_harm() -> None:
+    """Metadata and documentation of a few megabytes are nobody's names, and the model loads."""
+    model = plain_model()
+    model.doc_string = "d" * 5_000_000
+    model.metadata_props.add(key="notes", value="v" * 5_000_000)
+    assert header_of(load_graph(model.SerializeToString(), "model.onnx"), "model.onnx") is None
+
+
+def test_a_header_of_absurd_length_is_not_parsed() -> None:
+    """The header of an export takes a few kilobytes; one of a million characters is wrong input."""
+    with pytest.raises(InputError, match="characters"):
+        header_of(with_headers(json.dumps({**HEADER, "baseline": "b" * MAX_HEADER_CHARACTERS})), "model.onnx")
 
 
 def test_a_deeply_nested_file_is_refused() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from kwsbench.budget.onnx_graph import Shape, Step, Value
+from kwsbench.budget.onnx.graph import Shape, Step, Value
 from kwsbench.errors import InputError
 
 Operands = Sequence[Value | None]
@@ -37,6 +38,8 @@ def integers(step: Step, operands: Operands, position: int) -> list[int]:
     numbers = operand(step, operands, position).numbers
     if numbers is None:
         raise UnknownShapeError("its size depends on what the model hears, or on numbers that were not followed")
+    if numbers.dtype.kind not in "iub":
+        raise InputError(f"node {step.name!r} ({step.op}) needs whole numbers as its input {position}")
     return [int(number) for number in numbers.reshape(-1)]
 
 
@@ -60,6 +63,17 @@ def mismatch(step: Step, *shapes: Shape) -> InputError:
     return InputError(
         f"node {step.name!r} ({step.op}) gets the shapes {' and '.join(map(str, shapes))}, which do not fit"
     )
+
+
+@contextmanager
+def contradictions_told(step: Step) -> Iterator[None]:
+    """Turns what arithmetic says of inputs and attributes that contradict each other into an InputError."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"node {step.name!r} ({step.op}) contradicts itself: its inputs and attributes do not fit"
+        ) from error
 
 
 def broadcast(step: Step, shapes: Sequence[Shape]) -> Shape:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from kwsbench.budget.onnx_graph import Shape, Step
-from kwsbench.budget.onnx_operands import (
+from kwsbench.budget.onnx.graph import Shape, Step
+from kwsbench.budget.onnx.operands import (
     Operands,
     UnknownShapeError,
     axis_of,
@@ -123,9 +123,11 @@ def _gather(step: Step, operands: Operands) -> Shapes:
 
 def _gather_nd(step: Step, operands: Operands) -> Shapes:
     shape, index = operand(step, operands, 0).shape, operand(step, operands, 1).shape
-    if not index:
+    batch = step.attributes.get("batch_dims", 0)
+    is_inside = index and 0 <= batch < len(index) and 1 <= index[-1] <= len(shape) - batch
+    if not is_inside or shape[:batch] != index[:batch]:
         raise mismatch(step, shape, index)
-    return [index[:-1] + shape[step.attributes.get("batch_dims", 0) + index[-1] :]]
+    return [index[:-1] + shape[batch + index[-1] :]]
 
 
 def _expand(step: Step, operands: Operands) -> Shapes:
@@ -178,6 +180,8 @@ def _scales(step: Step, operands: Operands) -> list[float]:
     numbers = operand(step, operands, position).numbers
     if numbers is None:
         raise UnknownShapeError("its scales depend on what the model hears")
+    if numbers.dtype.kind != "f" or not all(map(math.isfinite, numbers.reshape(-1).tolist())):
+        raise mismatch(step, numbers.shape)
     return [float(number) for number in numbers.reshape(-1)]
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kwsbench.budget.onnx_graph import Graph, Step
-from kwsbench.budget.onnx_propagation import Propagation
-from kwsbench.budget.onnx_trace import Trace, Trail, trace
+from kwsbench.budget.onnx.graph import Graph, Step
+from kwsbench.budget.onnx.propagation import Propagation
+from kwsbench.budget.onnx.trace import Trace, Trail, trace
 from kwsbench.budget.report import Finding
 from kwsbench.checkpoint.onnx_file import names
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kwsbench.budget.onnx_graph import Graph, Step
-from kwsbench.budget.onnx_propagation import Propagation
-from kwsbench.budget.onnx_shapes import second
+from kwsbench.budget.onnx.graph import Graph, Step
+from kwsbench.budget.onnx.propagation import Propagation
+from kwsbench.budget.onnx.shapes import second
 from kwsbench.checkpoint.onnx_file import names
 
-_MOVING = names("""
-    Cast Clip Concat Expand Flatten Gather Identity MaxPool Pad Relu Reshape Slice Split Squeeze Transpose Unsqueeze
-""")
 _TWO_FACTORS = names("""
     Attention BatchNormalization BitShift Conv ConvInteger ConvTranspose Div Einsum GRU Gemm GroupNormalization
     InstanceNormalization LSTM LayerNormalization MatMul MatMulInteger Mod Mul PRelu QGemm QLinearAdd QLinearConv
@@ -32,9 +29,7 @@ def follows_quantising(step: Step, graph: Graph, found: Propagation) -> bool:
     """
     if step.op != "DequantizeLinear":
         return False
-    maker = graph.makers.get(step.inputs[0])
-    while maker is not None and maker.op in _MOVING:
-        maker = graph.makers.get(maker.inputs[0])
+    maker = graph.makers.get(graph.moved_from(step.inputs[0]))
     if maker is None or maker.op not in _QUANTISING:
         return False
     return _is_same(found, maker.inputs[1] if maker.op == "QuantizeLinear" else maker.outputs[1], step.inputs[1])
@@ -62,10 +57,8 @@ def width_of(step: Step, graph: Graph, found: Propagation) -> str:
 
 
 def _bits(graph: Graph, found: Propagation, name: str) -> int:
+    name = graph.moved_from(name)
     maker = graph.makers.get(name)
-    while maker is not None and maker.op in _MOVING:
-        name = maker.inputs[0]
-        maker = graph.makers.get(name)
     if maker is not None and maker.op == "DequantizeLinear":
         name = maker.inputs[0]
     return found.values[name].bits

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kwsbench.budget.onnx_costs import FREE
-from kwsbench.budget.onnx_graph import INTEGERS, Graph, Step, Stored
-from kwsbench.budget.onnx_propagation import Propagation
+from kwsbench.budget.onnx.costs import FREE
+from kwsbench.budget.onnx.graph import INTEGERS, Graph, Step, Stored
+from kwsbench.budget.onnx.propagation import Propagation
 from kwsbench.checkpoint.onnx_file import names
+from kwsbench.errors import RefusedError
 
 Streams = dict[str, int]
 """How many numbers one stored number has become, by the step that unpacked it; an empty name for none."""
@@ -38,6 +39,9 @@ _STRUCTURE = {
     "Slice": (1, 2, 3, 4),
     "MelWeightMatrix": (0, 1, 2, 3, 4),
 }
+MOST_FOLLOWED = 1_000_000
+"""Of how many stored tensors, added up over all steps, it is known what they become; a network needs a few thousand."""
+
 _FAR_FEWER = 4
 _LOOKING_UP = names("Gather GatherElements GatherND Slice Reshape Transpose Squeeze Unsqueeze Flatten Identity Cast")
 _UNPACKING = names("BitCast BitShift BitwiseAnd Ceil Floor Mod QuantizeLinear Round")
@@ -118,6 +122,7 @@ class _Tracer:
         self.computed: dict[str, int] = {}
         self._calculated: set[str] = set()
         self._found = found
+        self._followed = 0
         self._origins: dict[str, dict[str, Streams]] = {name: {name: {"": 1}} for name in trails}
 
     def follow(self, step: Step) -> None:
@@ -138,17 +143,27 @@ class _Tracer:
             carried = self._made_from_a_seed(step)
         elif self._unpacks(step):
             carried = self._unpacked(step, carried)
+        self._tire(step, sum(map(len, carried.values())))
         self._origins |= {name: carried for name in step.outputs if name}
         if step.op not in FREE or self._calculated.intersection(step.inputs):
             self._calculated.update(step.outputs)
 
     def use(self, use: Use, name: str) -> None:
         """Notes that a step reads a value as data."""
+        self._tire(use.step, len(self._origins.get(name, {})))
         self._note_computed(name)
         for source, streams in self._origins.get(name, {}).items():
             trail = self.trails[source]
             trail.uses.append(use)
             trail.streams |= {stream: max(many, trail.streams.get(stream, 0)) for stream, many in streams.items()}
+
+    def _tire(self, step: Step, tensors: int) -> None:
+        self._followed += tensors
+        if self._followed > MOST_FOLLOWED:
+            raise RefusedError(
+                f"node {step.name!r} ({step.op}) mixes more stored tensors than can be followed; export the model again"
+                " with its constants folded"
+            )
 
     def _note_computed(self, name: str) -> None:
         value = self._found.values.get(name)

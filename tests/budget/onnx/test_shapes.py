@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kwsbench.budget.onnx_einsum import equation_of
-from kwsbench.budget.onnx_graph import INT64, Step, Value
-from kwsbench.budget.onnx_names import layer_of_step, layer_of_tensor
-from kwsbench.budget.onnx_numbers import numbers_of
-from kwsbench.budget.onnx_operands import broadcast
-from kwsbench.budget.onnx_shapes import RULES
+from kwsbench.budget.onnx.einsum import equation_of
+from kwsbench.budget.onnx.graph import INT64, Step, Value
+from kwsbench.budget.onnx.names import layer_of_step, layer_of_tensor
+from kwsbench.budget.onnx.numbers import numbers_of
+from kwsbench.budget.onnx.operands import broadcast
+from kwsbench.budget.onnx.shapes import RULES
 from kwsbench.errors import InputError
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=100, database=None)

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwsbench.budget.onnx_costs import macs_of
-from kwsbench.budget.onnx_graph import Graph, Shape, Step, read_graph
-from kwsbench.budget.onnx_memory import peak_bytes
-from kwsbench.budget.onnx_names import layer_of_step, layer_of_tensor
-from kwsbench.budget.onnx_propagation import Propagation, propagate
-from kwsbench.budget.onnx_receptive_field import receptive_field
-from kwsbench.budget.onnx_second_count import inferred_shapes, second_macs
-from kwsbench.budget.onnx_stored import Inventory, inventory_of
-from kwsbench.budget.onnx_widths import follows_quantising, width_of
+from kwsbench.budget.onnx.costs import macs_of
+from kwsbench.budget.onnx.graph import Graph, Shape, Step, read_graph
+from kwsbench.budget.onnx.memory import peak_bytes
+from kwsbench.budget.onnx.names import layer_of_step, layer_of_tensor
+from kwsbench.budget.onnx.operands import contradictions_told
+from kwsbench.budget.onnx.propagation import Propagation, propagate
+from kwsbench.budget.onnx.receptive_field import receptive_field
+from kwsbench.budget.onnx.second_count import inferred_shapes, second_macs
+from kwsbench.budget.onnx.stored import Inventory, inventory_of
+from kwsbench.budget.onnx.widths import follows_quantising, width_of
 from kwsbench.budget.report import Audit, Finding, Layer
 from kwsbench.errors import InputError
 
@@ -121,7 +122,8 @@ def _first_count(graph: Graph, found: Propagation) -> _Count:
         if reason := found.unknown.get(step.name):
             count.findings.append(_blocking(f"node {step.name!r} ({step.op}) cannot be counted: {reason}"))
         elif found.knows((*step.inputs, *step.outputs)) and _depends(step, found):
-            _count_step(count, step, graph, found)
+            with contradictions_told(step):
+                _count_step(count, step, graph, found)
     if not any(found.values[name].depends for name in graph.outputs if name in found.values) and not count.findings:
         count.findings.append(_blocking("no output of the graph depends on its input"))
     return count
@@ -146,7 +148,9 @@ def _blocking(message: str) -> Finding:
 def _second_findings(
     model: Any, graph: Graph, found: Propagation, macs: Mapping[str, int], execute: Execute | None
 ) -> list[Finding]:
-    sources = {_INFERENCE: _inferred(model, graph)}
+    if found.unknown:  # it is not certified anyway, and native code sees only what kwsbench's rules understand
+        return []
+    sources = {_INFERENCE: _inferred(model, graph, found)}
     findings: list[Finding] = []
     if execute is not None:
         try:
@@ -166,11 +170,11 @@ def _observed(model: Any, graph: Graph, execute: Execute) -> dict[str, Shape]:
     return {**stored, **given, **execute(with_all_outputs(model, graph), inputs)}
 
 
-def _inferred(model: Any, graph: Graph) -> dict[str, Shape]:
+def _inferred(model: Any, graph: Graph, found: Propagation) -> dict[str, Shape]:
     from onnx import shape_inference
 
     try:
-        return inferred_shapes(model, graph)
+        return inferred_shapes(model, graph, found)
     except (shape_inference.InferenceError, RuntimeError):
         return {}
 

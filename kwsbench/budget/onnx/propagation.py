@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kwsbench.budget.onnx_graph import BOOL, FLOAT, INT32, INT64, UINT8, Graph, Step, Value
-from kwsbench.budget.onnx_numbers import numbers_of
-from kwsbench.budget.onnx_operands import Operands, UnknownShapeError, has, operand
-from kwsbench.budget.onnx_shapes import RULES
+from kwsbench.budget.onnx.graph import BOOL, FLOAT, INT32, INT64, UINT8, Graph, Step, Value
+from kwsbench.budget.onnx.numbers import numbers_of
+from kwsbench.budget.onnx.operands import Operands, UnknownShapeError, contradictions_told, has, operand
+from kwsbench.budget.onnx.shapes import RULES
 from kwsbench.checkpoint.onnx_file import check_elements, names
 
 
@@ -51,7 +51,8 @@ def propagate(graph: Graph) -> Propagation:
             found.unknown[step.name] = "kwsbench has no rule for its shape"
             continue
         try:
-            found.values |= _results(step, found.operands(step))
+            with contradictions_told(step):
+                found.values |= _results(step, found.operands(step))
         except UnknownShapeError as error:
             found.unknown[step.name] = str(error)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwsbench.checkpoint.onnx_file import bits_of, check_elements, elements_of
+from kwsbench.checkpoint.onnx_file import bits_of, check_elements, elements_of, names, operator_set
 from kwsbench.errors import InputError
 
 Shape = tuple[int, ...]
@@ -19,6 +19,10 @@ FLOAT, UINT8, INT32, INT64, BOOL, DOUBLE = 1, 2, 6, 7, 9, 11
 INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13, 21, 22, 25, 26})
 KNOWN_ELEMENTS = 1024
 """Tensors of at most that many numbers are followed by value: shapes, axes, sizes."""
+
+_MOVING = names("""
+    Cast Clip Concat Expand Flatten Gather Identity MaxPool Pad Relu Reshape Slice Split Squeeze Transpose Unsqueeze
+""")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,18 @@ class Graph:
         """The step that makes each value, by the value's name."""
         return {name: step for step in self.steps for name in step.outputs if name}
 
+    def moved_from(self, name: str) -> str:
+        """Returns the value that a value shows moved about, converted or cut off; itself where it is computed."""
+        return self._moved.get(name, name)
+
+    @cached_property
+    def _moved(self) -> Mapping[str, str]:
+        moved: dict[str, str] = {}
+        for step in self.steps:
+            if step.op in _MOVING:
+                moved |= dict.fromkeys(step.outputs, moved.get(step.inputs[0], step.inputs[0]))
+        return moved
+
 
 def read_graph(model: Any, input_shape: Shape | None) -> Graph:
     """Reads an `onnx.ModelProto` that `load_graph` returned.
@@ -124,14 +140,14 @@ def read_graph(model: Any, input_shape: Shape | None) -> Graph:
         InputError: `input_shape` is needed, or contradicts the model.
     """
     proto = model.graph
-    opset = max(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
+    opset = operator_set(model)
     stored = {tensor.name: _stored(tensor.name, tensor) for tensor in proto.initializer}
     stored |= {sparse.values.name: _stored_sparse(sparse.values.name, sparse) for sparse in proto.sparse_initializer}
     steps: list[Step] = []
-    names: set[str] = set()
+    taken: set[str] = set()
     for index, node in enumerate(proto.node):
-        step = _step(node, index, opset, names)
-        names.add(step.name)
+        step = _step(node, index, opset, taken)
+        taken.add(step.name)
         if step.op == "Constant":
             stored[step.outputs[0]] = _stored_constant(step)
         else:

@@ -2,7 +2,7 @@
 
 The shapes come from `onnx.shape_inference`, or are those that onnxruntime produced. Products of matrices are counted
 from the outputs and the sizes of the weights; what costs so many MACs per element is defined once, in
-`kwsbench.budget.onnx_costs`, and differs in the shapes only.
+`kwsbench.budget.onnx.costs`, and differs in the shapes only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from kwsbench.budget import costs
-from kwsbench.budget.onnx_costs import Results, macs_of, requantised, scaled
-from kwsbench.budget.onnx_graph import Graph, Shape, Step, Value
-from kwsbench.budget.onnx_operands import Operands, has, operand
-from kwsbench.budget.onnx_propagation import Propagation
-from kwsbench.budget.onnx_shapes import second
+from kwsbench.budget.onnx.costs import Results, macs_of, requantised, scaled
+from kwsbench.budget.onnx.graph import INTEGERS, KNOWN_ELEMENTS, Graph, Shape, Step, Value
+from kwsbench.budget.onnx.operands import Operands, has, operand
+from kwsbench.budget.onnx.propagation import Propagation
+from kwsbench.budget.onnx.shapes import second
 from kwsbench.checkpoint.onnx_file import names
 
 _STAND_INS: dict[str, tuple[str, Sequence[int]]] = {
@@ -36,12 +36,15 @@ _STAND_INS: dict[str, tuple[str, Sequence[int]]] = {
 _FOREIGN_ATTRIBUTES = ("channels_last", "opset")
 
 
-def inferred_shapes(model: Any, graph: Graph) -> dict[str, Shape]:
+def inferred_shapes(model: Any, graph: Graph, found: Propagation) -> dict[str, Shape]:
     """Returns the shapes that `onnx.shape_inference` finds for a graph with a fixed input.
+
+    It follows the contents of shapes through the graph only where none is long: it would make an object of each number.
 
     Args:
         model: The `onnx.ModelProto`; it is not changed.
         graph: What was read from it, with the shapes of its inputs.
+        found: kwsbench's own values, of which only the sizes are used.
 
     Returns:
         Shapes by the name of the value; values that inference does not know are left out.
@@ -51,10 +54,17 @@ def inferred_shapes(model: Any, graph: Graph) -> dict[str, Shape]:
     """
     from onnx import shape_inference
 
-    inferred = shape_inference.infer_shapes(_twin(model, graph), strict_mode=True, data_prop=True).graph
+    twin, follows = _twin(model, graph), not _has_long_contents(graph, found)
+    inferred = shape_inference.infer_shapes(twin, strict_mode=True, data_prop=follows).graph
     shapes = {value.name: _shape(value) for value in (*inferred.input, *inferred.value_info, *inferred.output)}
     shapes |= {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
     return {name: shape for name, shape in shapes.items() if shape is not None}
+
+
+def _has_long_contents(graph: Graph, found: Propagation) -> bool:
+    made = (found.values.get(name) for step in graph.steps for name in step.outputs)
+    whole = (value for value in made if value is not None and value.data_type in INTEGERS and not value.depends)
+    return any(len(value.shape) < 2 and value.elements > KNOWN_ELEMENTS for value in whole)
 
 
 def _shape(value: Any) -> Shape | None:

@@ -12,7 +12,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from kwsbench.budget.onnx_audit import audit_onnx
+from kwsbench.budget.onnx.audit import audit_onnx
 from kwsbench.budget.report import Audit
 from kwsbench.checkpoint.onnx_file import load_graph
 from kwsbench.runtime.onnx_sessions import open_session, run_session

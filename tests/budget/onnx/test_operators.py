@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kwsbench.budget.onnx_costs import FORMULAS, FREE, PER_INPUT, PER_OUTPUT
-from kwsbench.budget.onnx_shapes import RULES
-from kwsbench.checkpoint.onnx_file import MICROSOFT_OPERATORS, STANDARD_OPERATORS
-from tests.budget.onnx_models import audit_of, blocking, graph_of
+from kwsbench.budget.onnx.audit import _first_count
+from kwsbench.budget.onnx.costs import FORMULAS, FREE, PER_INPUT, PER_OUTPUT
+from kwsbench.budget.onnx.graph import Graph, Step, Value
+from kwsbench.budget.onnx.propagation import propagate
+from kwsbench.budget.onnx.shapes import RULES
+from kwsbench.checkpoint.onnx_file import MICROSOFT_OPERATORS, STANDARD_OPERATORS, names
+from tests.budget.onnx.models import audit_of, blocking, graph_of
 
 X = "float[1, 4, 10] x"
 X2 = "float[1, 4, 6, 10] x"
@@ -268,13 +271,48 @@ def test_attention_costs_its_products_and_its_softmax() -> None:
     assert audit.macs == 2 * (5 * 7 * 4 + 3 * 5 * 7 + 5 * 7 * 3)
 
 
-def test_every_operator_that_may_run_has_a_formula_or_blocks_the_verdict() -> None:
-    """No operator is in two of the lists of costs, and whatever has a cost also has a rule for its shape."""
-    lists = [set(FREE), set(PER_OUTPUT), set(PER_INPUT), set(FORMULAS)]
-    assert sum(map(len, lists)) == len(set.union(*lists))
-    assert set.union(*lists) <= STANDARD_OPERATORS | MICROSOFT_OPERATORS
-    assert set(RULES) <= set.union(*lists)
-    assert set.union(*lists) - set(RULES) == {"BitCast"}
+NOT_COUNTED = names("""
+    AffineGrid Bernoulli BitCast CausalConvWithState CenterCropPad Col2Im Compress DeformConv Det GridSample
+    LinearAttention MaxRoiPool MaxUnpool Multinomial NonMaxSuppression NonZero RoiAlign RotaryEmbedding SwiGLU Unique
+""")
+"""Operators that are safe to run, and that nobody has written a formula or a rule for: they block the verdict."""
+COSTS = (FREE, PER_OUTPUT, PER_INPUT, FORMULAS)
+
+
+def test_every_operator_that_may_run_is_counted_or_blocks() -> None:
+    """An operator on the allow-list has one cost and a rule for its shape, or is known to have none; no other exists."""
+    counted = set(RULES) & set().union(*COSTS)
+    assert counted | NOT_COUNTED | {"Constant"} == STANDARD_OPERATORS | MICROSOFT_OPERATORS
+    assert not counted & NOT_COUNTED
+    assert sum(name in costs for name in counted for costs in COSTS) == len(counted)
+    assert set().union(RULES, *COSTS) - {"BitCast"} == counted
+
+
+def step_alone(operator: str) -> Graph:
+    """A graph of one step that reads the input."""
+    step = Step(operator, operator, ("x",), ("y",))
+    return Graph((step,), {"x": Value((1, 4, 10), 1, depends=True)}, {}, ("y",))
+
+
+@pytest.mark.parametrize("operator", sorted(NOT_COUNTED))
+def test_an_operator_without_a_formula_or_a_rule_blocks_the_verdict(operator: str) -> None:
+    """Each of them, alone in a graph, is a blocking finding that names it, and never costs 0 in silence."""
+    graph = step_alone(operator)
+    findings = _first_count(graph, propagate(graph)).findings
+    assert [finding.blocks for finding in findings] == [True]
+    assert operator in findings[0].message
+
+
+@pytest.mark.parametrize("operator", ["Relu", "Mul", "CumProd", "Softmax"])
+def test_an_operator_that_loses_its_formula_blocks_the_verdict(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no list knows a cost, nothing stands in for it, not even for an operator that costs nothing."""
+    monkeypatch.setattr("kwsbench.budget.onnx.costs.FREE", FREE - {operator})
+    for costs in (PER_OUTPUT, PER_INPUT, FORMULAS):
+        monkeypatch.delitem(costs, operator, raising=False)
+    header = f"{X} | int64 a = {{1}}" if operator == "CumProd" else X
+    body = {"Mul": "y = Mul(x, x)", "CumProd": "y = CumProd(x, a)"}.get(operator, f"y = {operator}(x)")
+    opset = 26 if operator == "CumProd" else 21
+    assert "no formula" in blocking(audit_of(graph_of(body, header, opset=opset), run=False))[0]
 
 
 @pytest.mark.parametrize(

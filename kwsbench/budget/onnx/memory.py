@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from kwsbench.budget.onnx_graph import Graph, Step
-from kwsbench.budget.onnx_propagation import Propagation
+from kwsbench.budget.onnx.graph import Graph, Step
+from kwsbench.budget.onnx.propagation import Propagation
 from kwsbench.checkpoint.onnx_file import names
 
 _VIEWS = names("DequantizeLinear Dropout Flatten Identity Reshape Squeeze Unsqueeze")
@@ -26,24 +24,37 @@ def peak_bytes(graph: Graph, found: Propagation) -> int:
     owners = _owners(graph)
     sizes = {_root(owners, name): 0 for name, value in found.values.items() if value.depends}
     sizes = {name: found.values[name].num_bytes for name in sizes if name in found.values}
-    last = _last_reads(graph, owners)
-    alive = {name for name in graph.inputs if name in last}
-    peak = sum(sizes[name] for name in alive)
+    ends = _ends(graph, owners)
+    ending: dict[int, list[str]] = {}
+    for name in sizes:
+        ending.setdefault(ends.get(name, 0), []).append(name)
+    alive = {name for name in graph.inputs if name in ends}
+    held = peak = sum(sizes[name] for name in alive)
     for index, step in enumerate(graph.steps):
-        alive |= {_root(owners, name) for name in step.outputs} & sizes.keys()
-        peak = max(peak, sum(sizes[name] for name in alive))
-        alive = {name for name in alive if last.get(name, 0) > index}
+        made = {root for name in step.outputs if (root := _root(owners, name)) in sizes} - alive
+        alive |= made
+        held += sum(sizes[name] for name in made)
+        peak = max(peak, held)
+        ended = alive.intersection(ending.get(index, ()))
+        alive -= ended
+        held -= sum(sizes[name] for name in ended)
     return peak
 
 
-def _last_reads(graph: Graph, owners: Mapping[str, str]) -> dict[str, int]:
-    last = {_root(owners, name): index for index, step in enumerate(graph.steps) for name in step.inputs}
-    return last | {_root(owners, name): len(graph.steps) for name in graph.outputs}
+def _ends(graph: Graph, owners: dict[str, str]) -> dict[str, int]:
+    # The step after which nothing reads a value.
+    ends: dict[str, int] = {}
+    for index, step in enumerate(graph.steps):
+        ends |= {_root(owners, name): index for name in (*step.outputs, *step.inputs)}
+    return ends | {_root(owners, name): len(graph.steps) for name in graph.outputs}
 
 
-def _root(owners: Mapping[str, str], name: str) -> str:
+def _root(owners: dict[str, str], name: str) -> str:
+    passed = []
     while name in owners:
+        passed.append(name)
         name = owners[name]
+    owners |= dict.fromkeys(passed, name)  # a long chain is walked once
     return name
 
 
@@ -64,5 +75,5 @@ def _owners(graph: Graph) -> dict[str, str]:
     return owners
 
 
-def _ends_in_integers(step: Step, owners: Mapping[str, str]) -> bool:
+def _ends_in_integers(step: Step, owners: dict[str, str]) -> bool:
     return step.op == "QuantizeLinear" or (step.op in _BEFORE_QUANTISING and step.outputs[0] in owners)

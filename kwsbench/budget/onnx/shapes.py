@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kwsbench.budget.onnx_einsum import equation_of
-from kwsbench.budget.onnx_graph import Shape, Step
-from kwsbench.budget.onnx_movement import RULES as MOVEMENT
-from kwsbench.budget.onnx_movement import Rule, Shapes
-from kwsbench.budget.onnx_operands import (
+from kwsbench.budget.onnx.einsum import equation_of
+from kwsbench.budget.onnx.graph import Shape, Step
+from kwsbench.budget.onnx.movement import RULES as MOVEMENT
+from kwsbench.budget.onnx.movement import Rule, Shapes
+from kwsbench.budget.onnx.operands import (
     Operands,
     UnknownShapeError,
     axis_of,
@@ -153,7 +153,7 @@ def _transposed(step: Step, operands: Operands) -> Shapes:
 
 def _pool(step: Step, operands: Operands) -> Shapes:
     shape, kernel = operand(step, operands, 0).shape, tuple(step.attributes.get("kernel_shape", ()))
-    if len(shape) != len(kernel) + 2 or step.attributes.get("channels_last", 0):
+    if not kernel or len(shape) != len(kernel) + 2 or step.attributes.get("channels_last", 0):
         raise mismatch(step, shape, kernel)
     return [(*shape[:2], *window_of(step, kernel).positions(step, shape[2:]))] * 2
 

@@ -1,7 +1,7 @@
 """What one ONNX node multiplies, by the definitions of `kwsbench.budget.costs`, from the shapes of its inputs.
 
 The formulas come in two wordings for everything that multiplies matrices: here from the inputs, and in
-`onnx_second_count` from the outputs and the sizes of the weights, so that a slip in one shows in the other.
+`second_count` from the outputs and the sizes of the weights, so that a slip in one shows in the other.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from kwsbench.budget import costs
-from kwsbench.budget.onnx_einsum import equation_of
-from kwsbench.budget.onnx_graph import Step, Value
-from kwsbench.budget.onnx_operands import Operands, has, integers, operand
-from kwsbench.budget.onnx_shapes import attention_sizes, dft_axis, second
+from kwsbench.budget.onnx.einsum import equation_of
+from kwsbench.budget.onnx.graph import Step, Value
+from kwsbench.budget.onnx.operands import Operands, has, integers, operand
+from kwsbench.budget.onnx.shapes import attention_sizes, dft_axis, second
 from kwsbench.checkpoint.onnx_file import names
 
 Results = Sequence[Value]

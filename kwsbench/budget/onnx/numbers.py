@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwsbench.budget.onnx_graph import KNOWN_ELEMENTS, Shape, Step, Value
+from kwsbench.budget.onnx.graph import KNOWN_ELEMENTS, Shape, Step, Value
 
 Numbers = NDArray[Any]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kwsbench.budget.onnx_graph import Shape, Step
-from kwsbench.budget.onnx_operands import mismatch
+from kwsbench.budget.onnx.graph import Shape, Step
+from kwsbench.budget.onnx.operands import mismatch
 
 _DOTS = "..."
 

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
 from kwsbench.budget.report import Audit
-from tests.budget.onnx_models import audit_of, blocking, exported
+from kwsbench.checkpoint.model_file import Format
+from kwsbench.errors import RefusedError
+from kwsbench.export import export
+from tests.budget.onnx.models import audit_of, blocking, exported
+from tests.checkpoints import checkpoint_of
 
 CONV, GROUPED, LINEAR = 8 * 16 * 3 + 16, 16 * 4 * 3 + 16, 16 * 5 + 5
 PRODUCTS = 20 * 16 * 8 * 3 + 18 * 16 * 4 * 3 + 16 * 5
@@ -38,14 +42,26 @@ def network() -> torch.nn.Sequential:
 class Clips(CalibrationDataReader):  # type: ignore[misc]
     """Three clips of noise to calibrate with."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, *shape: int) -> None:
         rng = np.random.default_rng(0)
-        self._clips: Iterator[NDArray[np.float32]] = iter(rng.normal(size=(3, 1, 8, 20)).astype(np.float32))
+        self._name = name
+        self._clips: Iterator[NDArray[np.float32]] = iter(rng.normal(size=(3, 1, *shape)).astype(np.float32))
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """The next clip, or None."""
         clip = next(self._clips, None)
-        return None if clip is None else {"x": clip}
+        return None if clip is None else {self._name: clip}
+
+
+def quantised(path: Path, clips: Clips, form: QuantFormat, **options: bool) -> bytes:
+    """A model in 8 bits, as onnxruntime makes it of one in floats."""
+    made = path.with_name("int8.onnx")
+    logging.disable(logging.WARNING)
+    try:
+        quantize_static(path, made, clips, quant_format=form, **options)
+    finally:
+        logging.disable(logging.NOTSET)
+    return made.read_bytes()
 
 
 @pytest.fixture(scope="module", params=list(QuantFormat), ids=lambda form: form.name)
@@ -53,12 +69,8 @@ def static(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The network in 8 bits, in one of onnxruntime's two formats."""
     folder: Path = tmp_path_factory.mktemp("static")
     (folder / "float.onnx").write_bytes(exported(network(), torch.zeros(1, 8, 20)))
-    logging.disable(logging.WARNING)
-    try:
-        quantize_static(folder / "float.onnx", folder / "int8.onnx", Clips(), quant_format=request.param)
-    finally:
-        logging.disable(logging.NOTSET)
-    return request.param.name, audit_of((folder / "int8.onnx").read_bytes())
+    data = quantised(folder / "float.onnx", Clips("x", 8, 20), request.param)
+    return request.param.name, audit_of(data)
 
 
 def test_every_product_of_a_quantised_network_is_8_by_8(static: tuple[str, Audit]) -> None:
@@ -81,20 +93,45 @@ def test_both_formats_cost_the_same(static: tuple[str, Audit]) -> None:
 
 
 def test_quantised_weights_weigh_a_byte_and_biases_four(static: tuple[str, Audit]) -> None:
-    """Weights are stored in 8 bits, biases in 32, and scales and zero points count beside them."""
+    """Weights take 8 bits, biases 32, scales 32, zero points 8: of three weights and five activations, and of biases."""
     form, audit = static
-    scales = audit.params - CONV - GROUPED - LINEAR
-    assert 2 * 3 <= scales <= 2 * 12
+    pairs, pairs_of_biases = 3 + 5, {"QDQ": 3, "QOperator": 0}[form]  # these with zero points of 32 bits
+    assert audit.params == CONV + GROUPED + LINEAR + 2 * pairs + 2 * pairs_of_biases
     weights = CONV + GROUPED + LINEAR - BIASES
-    bytes_of_scales = audit.weight_bytes - weights - 4 * BIASES
-    assert scales < bytes_of_scales < 5 * scales
-    assert form in {"QDQ", "QOperator"}
+    assert audit.weight_bytes == weights + 4 * BIASES + (4 + 1) * pairs + (4 + 4) * pairs_of_biases
 
 
 def test_activations_of_a_quantised_network_are_bytes(static: tuple[str, Audit]) -> None:
     """What is quantised at once takes a byte per value: the input in floats and its bytes are the peak."""
     _, audit = static
     assert audit.peak_activation_bytes == max(4 * 160 + 160, 160 + 320, 320 + 288)
+
+
+@pytest.fixture(scope="module")
+def course_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first network of the course, as `kwsbench.export` writes it, on input of shape (1, 64, 101)."""
+    path = tmp_path_factory.mktemp("course") / "model.onnx"
+    clips = np.random.default_rng(0).normal(size=(2, 64, 101)).astype(np.float32)
+    assert list(export(checkpoint_of("conv1d_sber"), clips, {Format.ONNX: path}))
+    return path
+
+
+@pytest.mark.parametrize("form", list(QuantFormat), ids=lambda form: form.name)
+def test_the_course_network_in_8_bits_counts_what_is_derived_by_hand(course_network: Path, form: QuantFormat) -> None:
+    """Scales by channel of every weight, and in pairs of nodes of every bias too; each value that is quantised costs 1."""
+    audit = audit_of(quantised(course_network, Clips("features", 64, 101), form, per_channel=True))
+    is_pairs = form is QuantFormat.QDQ
+    first, second, hidden, scores = (32 * 2 * 3, 32 * 32), (32 * 3, 32 * 32), 32 * 16, 16 * 12
+    weights, channels, activations = sum((*first, *second, hidden, scores)), 4 * 32 + 16 + 12, 8
+    assert audit.params == weights + channels + 2 * channels + 2 * activations + is_pairs * 2 * channels
+    assert audit.weight_bytes == weights + 4 * channels + 5 * channels + 5 * activations + is_pairs * 8 * channels
+    products = 50 * sum(first) + 12 * sum(second) + hidden + scores
+    made = 64 * 101 + 2 * 32 * 50 + 2 * 32 * 12 + 32 + 16 + 12  # the input and the result of every layer
+    moved = 32 * 25 + 32 * 6 + 32 * 6 if is_pairs else 32 * 6 + 12  # quantised once more; or brought back to floats
+    mean, softmax = 32, 12
+    assert not blocking(audit)
+    assert audit.macs == products + made + moved + mean + softmax
+    assert audit.receptive_field_frames == 21
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +165,17 @@ def test_a_brevitas_export_is_counted_in_8_bits(brevitas_model: bytes) -> None:
     assert audit.params == weights + scales + zero_points
     assert audit.weight_bytes == weights + 4 * scales + zero_points
     assert audit.macs == products + 8 * 20 + 16 * 18
+
+
+def test_an_export_with_operators_of_qonnx_is_refused_by_name() -> None:
+    """QONNX quantises with operators of its own, which nobody here can run or count; the message names the first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from brevitas import nn
+        from brevitas.export import export_qonnx
+
+        buffer = io.BytesIO()
+        net = torch.nn.Sequential(nn.QuantConv1d(8, 4, 3, weight_bit_width=4, bias=False))
+        export_qonnx(net.eval(), args=torch.zeros(1, 8, 20), export_path=buffer, dynamo=False)
+    with pytest.raises(RefusedError, match=r"'Quant' of (qonnx|onnx\.brevitas)"):
+        audit_of(buffer.getvalue())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-from kwsbench.budget.onnx_graph import Step
+from kwsbench.budget.onnx.graph import Step
 
 _MADE_BY_EXPORTER = re.compile(r"onnx::|val_\d|/|_?\d+$|.*Constant_|.*_output_\d")
 _SUFFIX = re.compile(r"(_quantized|_scale|_zero_point|_DequantizeLinear_Output)+$")
