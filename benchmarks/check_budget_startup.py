@@ -13,15 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from networks import untrained
 from timing import side_by_side
 
-from kwsbench.baseline import build_network, load_baseline
-from kwsbench.catalogue import find_manifest
-from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format
-from kwsbench.checkpoint.network import NetworkCheckpoint, save_network
+from kwsbench.checkpoint.network import save_network
 from kwsbench.export import SUFFIXES, comparison_clips, export
-from kwsbench.runtime.networks import input_shape_of
 
 
 def main() -> None:
@@ -32,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     check = [sys.executable, "-m", "kwsbench", "check-budget"]
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = _checkpoint(arguments.baseline)
+        checkpoint = untrained(arguments.baseline)
         path = Path(folder, "model.pt")
         save_network(path, checkpoint)
         outputs = {one: Path(folder, f"model{SUFFIXES[one]}") for one in (Format.TORCHSCRIPT, Format.ONNX)}
@@ -46,28 +43,6 @@ def main() -> None:
             | {"import torch": [sys.executable, "-c", "import torch"]},
             arguments.rounds,
         )
-
-
-def _checkpoint(name: str) -> NetworkCheckpoint:
-    manifest, _ = find_manifest("speech_commands_v2_12")
-    baseline = load_baseline(name)
-    config = baseline.Config()
-    header = ModelHeader(
-        baseline=name,
-        config=vars(config),
-        labels=manifest.labels,
-        num_keywords=len(manifest.keywords),
-        front_end=baseline.front_end(config, manifest.front_end),
-        sample_rate_hz=manifest.sample_rate_hz,
-        clip_samples=manifest.clip_samples,
-        manifest=manifest.name,
-        revision=manifest.revision,
-        clips_sha256="",
-        seed=0,
-        kwsbench_version="0",
-    )
-    network = build_network(baseline, config, len(manifest.labels), *input_shape_of(header))
-    return NetworkCheckpoint(header, network.state_dict())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.core import TyperGroup
 
-from kwsbench.catalogue import manifest_paths
+from kwsbench.baseline import is_torch, load_baseline
+from kwsbench.catalogue import baseline_paths, manifest_paths
 from kwsbench.cli.app import app
 from kwsbench.manifest import read_manifest
 
@@ -65,3 +67,10 @@ def test_the_table_of_benchmarks_is_that_of_the_manifests() -> None:
             line for line in README.splitlines() if line.startswith("| `") and f"`{name}`" in line.split(" | ")[0]
         ]
         assert f"{total:,}" in line, name
+
+
+@pytest.mark.parametrize("name", [name for name in baseline_paths() if is_torch(load_baseline(name))])
+def test_the_table_of_costs_is_that_of_the_baselines(name: str) -> None:
+    """The README names every shipped architecture with the parameters and MACs that its file states."""
+    stated: Any = load_baseline(name)
+    assert f"| `{name}` | {stated.NUM_PARAMETERS:,} | {stated.MACS:,} |" in README
