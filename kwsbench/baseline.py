@@ -107,8 +107,7 @@ def require_lightgbm(baseline: Baseline) -> LightgbmBaseline:
     """Returns the baseline as one on LightGBM. Raises InputError where it is an architecture in torch."""
     if is_torch(baseline):
         raise InputError(
-            f"the baseline {baseline.__file__} is an architecture in torch,"
-            " and so far kwsbench trains and predicts with baselines on LightGBM only"
+            f"the baseline {baseline.__file__} is an architecture in torch, and so far kwsbench trains those on LightGBM only"
         )
     return cast("LightgbmBaseline", baseline)
 

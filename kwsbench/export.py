@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format, read_model_file
 from kwsbench.checkpoint.network import NetworkCheckpoint
 from kwsbench.checkpoint.onnx_file import METADATA_KEY
-from kwsbench.dataset.clips import open_dataset, places
+from kwsbench.dataset.clips import open_dataset
 from kwsbench.dataset.few_clips import few_clips, few_clips_if_prepared
-from kwsbench.errors import CheckFailedError, InputError
+from kwsbench.dataset.places import places
+from kwsbench.errors import CheckFailedError, InputError, RefusedError
 from kwsbench.features import extract
 from kwsbench.files import replacing
 from kwsbench.runtime.networks import input_shape_of, network_of_checkpoint
 from kwsbench.runtime.scores import Scores, score_inputs, score_with_network
+from kwsbench.sandbox import unavailable_reason
 
 SUFFIXES = {Format.ONNX: ".onnx", Format.EXPORTED_PROGRAM: ".pt2", Format.TORCHSCRIPT: ".ts.pt"}
 """What each format's files end in."""
@@ -107,6 +110,7 @@ def export(
         RefusedError: There is no sandbox to read a `.pt2` or TorchScript export again.
         CheckFailedError: An export gives other labels or scores; it is not written.
     """
+    _require_readers(outputs)
     network = network_of_checkpoint(checkpoint, baselines).eval()
     expected = score_with_network(network, inputs)
     for format_, path in outputs.items():
@@ -116,9 +120,19 @@ def export(
         yield Exported(path, format_, len(inputs), difference)
 
 
+def _require_readers(formats: Iterable[Format]) -> None:
+    programs = [one.value for one in formats if one is not Format.ONNX]
+    reason = unavailable_reason()
+    if programs and reason is not None:
+        raise RefusedError(
+            f"exports as {' and '.join(programs)} are read again in the sandbox only, but {reason}; ONNX does without:"
+            " --to onnx"
+        )
+
+
 def _difference(file: Path, name: Path, inputs: NDArray[np.float32], expected: Scores) -> float:
     """Runs an export as anyone would, and returns by how much its scores differ."""
-    found = score_inputs(read_model_file(file), inputs)
+    found = score_inputs(dataclasses.replace(read_model_file(file), path=name), inputs)
     if found.shape != expected.shape:
         raise CheckFailedError(f"{name} gives scores of shape {found.shape} instead of {expected.shape}; not written")
     difference = float(np.abs(found - expected).max())

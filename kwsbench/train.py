@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kwsbench import __version__
 from kwsbench.baseline import LightgbmBaseline, errors_of
 from kwsbench.checkpoint.lightgbm import (
     LightgbmCheckpoint,
@@ -84,7 +82,16 @@ def train(
     scores = label_scores(booster, held_out.features, len(dataset.manifest.labels))
     accuracy = float((scores.argmax(axis=1) == held_out.codes).mean())
     text = _without_num_threads(booster.model_to_string())
-    model = LightgbmCheckpoint(_header(extractor, dataset, boosting.seed, text), text)
+    header = LightgbmHeader.of_training(
+        dataset.manifest,
+        baseline=extractor.baseline.__name__,
+        config=extractor.config,
+        front_end=extractor.front_end,
+        seed=boosting.seed,
+        clips_sha256=dataset.clips_sha256,
+        text_sha256=sha256_of_text(text),
+    )
+    model = LightgbmCheckpoint(header, text)
     save_lightgbm(out, model)
     # Without early stopping there is no best round, and all are kept.
     num_rounds = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
@@ -134,22 +141,3 @@ def _boost(extractor: Extractor, parameters: dict[str, Any], fitted: _Labelled, 
 def _without_num_threads(model_text: str) -> str:
     """The one line that depends on the machine says nothing about the model; 0 stands for LightGBM's own choice."""
     return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", model_text, flags=re.MULTILINE)
-
-
-def _header(extractor: Extractor, dataset: PreparedDataset, seed: int, model_text: str) -> LightgbmHeader:
-    manifest = dataset.manifest
-    return LightgbmHeader(
-        baseline=extractor.baseline.__name__,
-        config=dataclasses.asdict(extractor.config),
-        labels=manifest.labels,
-        num_keywords=len(manifest.keywords),
-        front_end=extractor.front_end,
-        sample_rate_hz=manifest.sample_rate_hz,
-        clip_samples=manifest.clip_samples,
-        manifest=manifest.name,
-        revision=manifest.revision,
-        clips_sha256=dataset.clips_sha256,
-        seed=seed,
-        text_sha256=sha256_of_text(model_text),
-        kwsbench_version=__version__,
-    )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kwsbench.dataset.clips import Places, PreparedDataset
+from kwsbench.dataset.clips import PreparedDataset
+from kwsbench.dataset.places import Places
 from kwsbench.dataset.prepare import prepare
 from kwsbench.manifest import Manifest, read_manifest
 

@@ -39,6 +39,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         ["--help"],
         ["data", "list"],
         ["data", "show", "espeak_12"],
+        ["check-budget", "--help"],
+        ["export", "--help"],
         ["score", "{preds}", "--truth", "{truth}", "--out", "{out}"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),

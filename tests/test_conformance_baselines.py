@@ -109,7 +109,7 @@ def _network(architecture: TorchBaseline, seed: int = 0) -> tuple[torch.nn.Modul
     """Builds the network for 12 labels and one second with its own front-end; returns it and its input's shape."""
     config = architecture.Config()
     front_end = architecture.front_end(config, find_manifest("speech_commands_v2_12")[0].front_end)
-    shape = (front_end.num_mfcc or front_end.num_mels, front_end.num_frames(SECOND))
+    shape = front_end.shape(SECOND)
     torch.manual_seed(seed)
     return build_network(architecture, config, LABELS, *shape).eval(), shape
 
@@ -159,7 +159,7 @@ def test_it_hears_every_data_set(architecture: TorchBaseline, manifest: str) -> 
     noise = np.random.default_rng(0).normal(0, 0.1, (3, facts.clip_samples)).astype(np.float32)
     noise[1] = 0
     features = extract(noise, front_end, facts.sample_rate_hz)
-    shape = (front_end.num_mfcc or front_end.num_mels, front_end.num_frames(facts.clip_samples))
+    shape = front_end.shape(facts.clip_samples)
     assert features.shape == (3, *shape)
     network = build_network(architecture, config, len(facts.labels), *shape).eval()
     scores = network(torch.from_numpy(features))

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 from kwsbench import __version__
 from kwsbench.cli import INTERRUPTED, budget, data, exporting, models, options, scoring
 from kwsbench.cli.output import note
-from kwsbench.errors import KwsbenchError
+from kwsbench.errors import InputError, KwsbenchError
 
 _BROKEN_PIPE = 141  # 128 and the number of SIGPIPE: what shells show of a program whose reader has gone
 
@@ -94,6 +95,10 @@ def _root(
     ] = False,
 ) -> None:
     """Keyword-spotting benchmarks: prepare data, train a baseline, check a budget, predict, score, compare."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("the current folder is gone; change to one that exists") from error
     # A word in another script must not end a command on a terminal that cannot show it; stderr is like that already.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kwsbench.cli import options
-from kwsbench.cli.output import note, print_json, show
+from kwsbench.cli.output import note, print_json, show, working
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 EXAMPLE = options.example("check-budget model.pt --max-params 10000 --max-macs 1000000")
 
 _MAX_ELEMENTS = 2**26
-_MAX_SECONDS = 600
+_MIN_SECONDS, _MAX_SECONDS = 0.001, 600
+_MAX_AXES = 8
 _NUM_CLIPS = 4
 _FIRST_KEYS = (
     *("model", "format", "params", "macs", "weight_bytes", "thop", "audit", "front_end", "limits"),
@@ -69,9 +70,9 @@ def check_budget(
     Limits come from the options, else from --manifest, else from the competition, else from the manifest that the model
     was trained on. Exit code 1: over budget, or not to be certified.
     """
-    from kwsbench.budget.check import Question
     from kwsbench.budget.check import check_budget as check
     from kwsbench.budget.limits import find_limits
+    from kwsbench.budget.question import Question
     from kwsbench.errors import InputError
 
     if data is not None and manifest is None:
@@ -96,7 +97,8 @@ def check_budget(
         clips=clips,
         baselines=baselines,
     )
-    report = check(model, question)
+    with working(f"Counting {model}"):
+        report = check(model, question)
     if as_json:
         print_json(_record(report))
     else:
@@ -125,6 +127,8 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--input-shape {given} has a batch of {shape[0]:,}, expected 1; did you mean {likely}?")
     if len(shape) < 2:
         raise InputError("--input-shape 1 is a batch alone, expected the dimensions of one input after it: 1,64,101")
+    if len(shape) > _MAX_AXES:
+        raise InputError(f"--input-shape has {len(shape)} dimensions, expected at most {_MAX_AXES}")
     if math.prod(shape) > _MAX_ELEMENTS:
         raise InputError(f"--input-shape {given} has {math.prod(shape):,} numbers, expected at most {_MAX_ELEMENTS:,}")
     return shape
@@ -133,8 +137,8 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _seconds(value: float | None) -> float | None:
     from kwsbench.errors import InputError
 
-    if value is not None and not 0 < value <= _MAX_SECONDS:
-        raise InputError(f"--input-seconds {value:g}: expected more than 0 and at most {_MAX_SECONDS}")
+    if value is not None and not _MIN_SECONDS <= value <= _MAX_SECONDS:
+        raise InputError(f"--input-seconds {value:g}: expected {_MIN_SECONDS} to {_MAX_SECONDS}")
     return value
 
 
@@ -143,8 +147,9 @@ def _benchmark(name: str | None, data: Path | None) -> tuple[Manifest | None, li
     if name is None:
         return None, []
     from kwsbench.catalogue import find_manifest
-    from kwsbench.dataset.clips import open_dataset, places
+    from kwsbench.dataset.clips import open_dataset
     from kwsbench.dataset.few_clips import few_clips
+    from kwsbench.dataset.places import places
     from kwsbench.errors import InputError
 
     dataset = None

@@ -12,7 +12,8 @@ from kwsbench.cli import options
 from kwsbench.cli.output import check_outputs, note, note_next, print_json, show, show_table
 
 if TYPE_CHECKING:
-    from kwsbench.dataset.clips import Places, PreparedDataset
+    from kwsbench.dataset.clips import PreparedDataset
+    from kwsbench.dataset.places import Places
     from kwsbench.manifest import Manifest
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
 def list_manifests(data: options.Data = None, as_json: options.AsJson = False) -> None:
     """Lists the manifests and what is prepared."""
     from kwsbench.catalogue import manifest_paths
-    from kwsbench.dataset.clips import places, prepared_folders
+    from kwsbench.dataset.places import places, prepared_folders
     from kwsbench.errors import InputError
     from kwsbench.manifest import read_manifest
 
@@ -53,7 +54,7 @@ def list_manifests(data: options.Data = None, as_json: options.AsJson = False) -
 def show_manifest(name: options.Name, data: options.Data = None, as_json: options.AsJson = False) -> None:
     """Shows what a manifest fixes, and what is prepared of it."""
     from kwsbench.catalogue import find_manifest
-    from kwsbench.dataset.clips import places
+    from kwsbench.dataset.places import places
 
     where = places(data)
     prepared = where.root / name / "manifest.toml"
@@ -89,8 +90,8 @@ def show_manifest(name: options.Name, data: options.Data = None, as_json: option
 def fetch(name: options.Name, data: options.Data = None, as_json: options.AsJson = False) -> None:
     """Downloads the archives of a data set; run again, it goes on where it stopped."""
     from kwsbench.catalogue import find_manifest
-    from kwsbench.dataset.clips import places
     from kwsbench.dataset.obtain import fetch_archives
+    from kwsbench.dataset.places import places
 
     manifest, _ = find_manifest(name)
     where = places(data)
@@ -115,7 +116,7 @@ def synth(
 ) -> None:
     """Synthesises the audio of a data set that is made on the spot, the same bytes every time."""
     from kwsbench.catalogue import find_manifest
-    from kwsbench.dataset.clips import places
+    from kwsbench.dataset.places import places
     from kwsbench.dataset.synthesis import synthesise
 
     manifest, _ = find_manifest(name)
@@ -144,8 +145,8 @@ def prepare(
 ) -> None:
     """Reads every clip and writes `clips.csv`, the table that all later steps read."""
     from kwsbench.catalogue import find_manifest
-    from kwsbench.dataset.clips import places
     from kwsbench.dataset.obtain import obtain_audio
+    from kwsbench.dataset.places import places
     from kwsbench.dataset.prepare import prepare as prepare_clips
     from kwsbench.dataset.prepare import split_counts
 
@@ -174,7 +175,8 @@ def verify(name: options.Name, data: options.Data = None, as_json: options.AsJso
     """Holds the audio against `clips.csv`: missing, extra, damaged clips, and leaks between splits."""
     from dataclasses import asdict
 
-    from kwsbench.dataset.clips import open_dataset, places
+    from kwsbench.dataset.clips import open_dataset
+    from kwsbench.dataset.places import places
     from kwsbench.dataset.verify import verify as verify_clips
     from kwsbench.errors import CheckFailedError
 
@@ -200,7 +202,8 @@ def sample_submission(
     as_json: options.AsJson = False,
 ) -> None:
     """Writes a template of `preds.csv`: valid for a split, with one and the same label for every clip."""
-    from kwsbench.dataset.clips import open_dataset, places
+    from kwsbench.dataset.clips import open_dataset
+    from kwsbench.dataset.places import places
     from kwsbench.predictions import write_predictions
 
     check_outputs([output], {})
@@ -217,7 +220,7 @@ def sample_submission(
 
 def _overview(manifest: Manifest, where: Places) -> dict[str, Any]:
     fetched = [where.archive(archive.file).is_file() for archive in manifest.archives]
-    prepared = (where.folder(manifest) / "prepared.json").is_file()
+    prepared = where.is_prepared(manifest.name)
     state = "prepared" if prepared else "fetched" if fetched and all(fetched) else ""
     return {
         "name": manifest.name,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kwsbench.cli import options
 from kwsbench.cli.output import check_outputs, note, note_next, print_json, show_table
+from kwsbench.errors import KwsbenchError
+
+if TYPE_CHECKING:
+    from kwsbench.export import Exported
 
 EXAMPLE = options.example("export model.pt --to onnx -o exports")
 
@@ -62,7 +67,7 @@ def export(
         note(
             f"No clips of {checkpoint.header.manifest} are prepared here: the exports are compared on synthetic sound."
         )
-    written = list(export_network(checkpoint, clips.inputs, outputs, baselines))
+    written = _written(export_network(checkpoint, clips.inputs, outputs, baselines), len(outputs))
     if as_json:
         rows = [
             {"path": str(one.path), "format": one.format, "largest_difference": one.largest_difference}
@@ -72,4 +77,22 @@ def export(
         return
     table = [[one.path, one.format, f"{one.path.stat().st_size:,}", f"{one.largest_difference:.1e}"] for one in written]
     show_table(["file", "format", "bytes", f"largest difference, {len(clips.inputs)} clips"], table, right=[2, 3])
-    note_next("check-budget", str(written[0].path))
+    first = str(written[0].path)
+    note_next("check-budget", f"./{first}" if first.startswith("-") else first)
+
+
+def _written(exports: Iterator[Exported], count: int) -> list[Exported]:
+    """What was written; what was before an error is said, for it stays."""
+    from kwsbench.progress import progress
+
+    written = []
+    try:
+        with progress("exporting", count, "formats") as advance:
+            for one in exports:
+                written.append(one)
+                advance(1)
+    except KwsbenchError:
+        for one in written:
+            note(f"Written before the error: {one.path} ({one.format})")
+        raise
+    return written

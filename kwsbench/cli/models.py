@@ -37,7 +37,8 @@ def train(
 ) -> None:
     """Trains a baseline on a prepared data set."""
     from kwsbench.baseline import configure, load_baseline, require_lightgbm
-    from kwsbench.dataset.clips import open_dataset, places
+    from kwsbench.dataset.clips import open_dataset
+    from kwsbench.dataset.places import places
     from kwsbench.train import Boosting
     from kwsbench.train import train as train_baseline
 
@@ -72,7 +73,8 @@ def predict(
     as_json: options.AsJson = False,
 ) -> None:
     """Predicts the clips of a prepared data set, or of any audio files and folders."""
-    from kwsbench.dataset.clips import open_dataset, places
+    from kwsbench.dataset.clips import open_dataset
+    from kwsbench.dataset.places import places
     from kwsbench.errors import InputError
     from kwsbench.predict import load_model, predict_files, predict_split
 

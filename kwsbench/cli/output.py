@@ -6,12 +6,13 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kwsbench.errors import InputError
 from kwsbench.files import check_replaceable
+from kwsbench.printable import printable
 
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -43,14 +44,14 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: 
 
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number in right else "left")
+        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     show(table)
 
 
 def note(message: str, style: str = "", prefix: str = "") -> None:
-    """Says something on stderr that is not the result; nobody has to listen.
+    """Says something on stderr that is not the result; nobody has to listen, and no terminal is steered by it.
 
     Args:
         message: What to say.
@@ -63,7 +64,7 @@ def note(message: str, style: str = "", prefix: str = "") -> None:
     with contextlib.suppress(OSError):
         console = Console(stderr=True, highlight=False)
         with console.capture() as capture:
-            console.print(Text(prefix, style) + Text(message), soft_wrap=True)
+            console.print(Text(prefix, style) + Text(printable(message, keeps="\n")), soft_wrap=True)
         sys.stderr.write(capture.get())
         sys.stderr.flush()
 
@@ -72,6 +73,18 @@ def note_next(*words: str, **options: Path | None) -> None:
     """Says which command comes next, as it can be typed, with the options that were given to this one."""
     given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
     note(f"Next: {shlex.join(['kwsbench', *words, *given])}")
+
+
+@contextlib.contextmanager
+def working(title: str) -> Iterator[None]:
+    """Says on a terminal what is being done while the block runs, where it cannot be said how much is left of it."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(printable(title)):
+        yield
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Mapping[str, Path | None]) -> None:

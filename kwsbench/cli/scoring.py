@@ -112,7 +112,7 @@ def compare(
 def _options(
     data: Path | None, manifest: str | None, split: Split, truth: Path | None, background: list[str] | None
 ) -> TruthOptions:
-    from kwsbench.dataset.clips import places
+    from kwsbench.dataset.places import places
     from kwsbench.errors import InputError
     from kwsbench.score.truth import TruthOptions
 

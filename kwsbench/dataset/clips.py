@@ -9,7 +9,6 @@ that `path` is unique.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from kwsbench.catalogue import find_manifest
 from kwsbench.dataset.audio import fit_length
+from kwsbench.dataset.places import DESCRIPTION, Places
 from kwsbench.dataset.wav import Excerpt, WavError, cut, read_pcm
 from kwsbench.errors import InputError, ProblemLog
 from kwsbench.files import sha256_of_file
@@ -38,32 +38,6 @@ CLIP_COLUMNS: dict[str, pl.DataType] = {
     "pcm_sha256": pl.String(),
 }
 """Columns of `clips.csv` and their types."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where things lie below the data folder (`--data`, `$KWSBENCH_DATA`, or `data`)."""
-
-    root: Path
-
-    def folder(self, manifest: Manifest) -> Path:
-        """Folder of the prepared data set."""
-        return self.root / manifest.name
-
-    def archive(self, file: str) -> Path:
-        """Where a downloaded archive lies."""
-        return self.root / "_archives" / file
-
-    def audio_root(self, manifest: Manifest) -> Path:
-        """Where the audio is unpacked or synthesised to."""
-        if manifest.synthesis is not None:
-            return self.root / "_audio" / manifest.name
-        return self.root / "_audio" / (manifest.archives[0].folder if len(manifest.archives) == 1 else "")
-
-
-def places(data: Path | None) -> Places:
-    """Returns the places below `data`, or below `$KWSBENCH_DATA`, or below `data` in the current folder."""
-    return Places(data or Path(os.environ.get("KWSBENCH_DATA") or "data"))
 
 
 def audio_file(path: str) -> str:
@@ -138,7 +112,7 @@ def load_prepared(folder: Path) -> PreparedDataset:
         InputError: Nothing is prepared there, or what is there cannot be read.
     """
     try:
-        state = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        state = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         manifest = read_manifest(folder / "manifest.toml")
         return PreparedDataset(manifest, folder, folder / state["audio_root"], state["complete"])
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -148,13 +122,13 @@ def load_prepared(folder: Path) -> PreparedDataset:
             " (or name another data folder with --data or KWSBENCH_DATA)"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'prepared.json'} is damaged; prepare {folder.name} again") from error
+        raise InputError(f"{folder / DESCRIPTION} is damaged; prepare {folder.name} again") from error
 
 
 def open_dataset(name_or_path: str, places: Places) -> PreparedDataset:
     """Opens the prepared data set of a manifest. Raises InputError where it is not prepared, or changed since."""
     prepared = places.root / name_or_path
-    if "/" not in name_or_path and (prepared / "prepared.json").is_file():
+    if "/" not in name_or_path and (prepared / DESCRIPTION).is_file():
         return load_prepared(prepared)
     manifest, _ = find_manifest(name_or_path)
     dataset = load_prepared(places.folder(manifest))
@@ -163,11 +137,6 @@ def open_dataset(name_or_path: str, places: Places) -> PreparedDataset:
             f"{name_or_path} has changed since {manifest.name} was prepared in {dataset.folder}; run `kwsbench data prepare` again"
         )
     return dataset
-
-
-def prepared_folders(root: Path) -> list[Path]:
-    """Returns the folders below `root` that hold a prepared data set, in the order of their names."""
-    return sorted(path.parent for path in root.glob("*/prepared.json"))
 
 
 def load_samples(rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.float32]:

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from kwsbench.dataset.clips import PreparedDataset, load_samples, open_dataset, places
+from kwsbench.dataset.clips import PreparedDataset, load_samples, open_dataset
+from kwsbench.dataset.places import places
 from kwsbench.errors import InputError
 
 
@@ -29,7 +30,7 @@ def few_clips_if_prepared(manifest_name: str, num_clips: int, data: Path | None 
 
     The name may come from a model, so it is only looked up among the prepared data sets and never taken for a path.
     """
-    if not manifest_name.isidentifier():
+    if not places(data).is_prepared(manifest_name):
         return None
     try:
         return few_clips(open_dataset(manifest_name, places(data)), num_clips)

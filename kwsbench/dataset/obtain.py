@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from kwsbench.dataset.archive import unpack
-from kwsbench.dataset.clips import Places
 from kwsbench.dataset.fetch import check_file, fetch
 from kwsbench.dataset.listing import how_to_get
+from kwsbench.dataset.places import Places
 from kwsbench.dataset.synthesis import synthesise
 from kwsbench.errors import InputError, Problem
 from kwsbench.manifest import Archive, Manifest

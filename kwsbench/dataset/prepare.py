@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from kwsbench import __version__
-from kwsbench.dataset.clips import CLIP_COLUMNS, Places, PreparedDataset
+from kwsbench.dataset.clips import CLIP_COLUMNS, PreparedDataset
 from kwsbench.dataset.listing import Clip, list_clips
+from kwsbench.dataset.places import DESCRIPTION, Places
 from kwsbench.dataset.wav import Excerpt, Fingerprint, WavError, fingerprints
 from kwsbench.errors import CheckFailedError, InputError, Problem, ProblemLog
 from kwsbench.files import replacing_all
@@ -151,7 +152,7 @@ def _write(dataset: PreparedDataset, manifest_path: Path, rows: list[list[str]])
     with replacing_all() as stage:
         pl.DataFrame(rows, schema=[*CLIP_COLUMNS, *own_id], orient="row").write_csv(stage(folder / "clips.csv"))
         stage(folder / "manifest.toml").write_text(text, encoding="utf-8")
-        stage(folder / "prepared.json").write_text(json.dumps(_state(dataset), indent=2) + "\n", encoding="utf-8")
+        stage(folder / DESCRIPTION).write_text(json.dumps(_state(dataset), indent=2) + "\n", encoding="utf-8")
 
 
 def _state(dataset: PreparedDataset) -> dict[str, str | int | bool]:

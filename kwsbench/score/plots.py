@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kwsbench.errors import InputError
+from kwsbench.extras import import_extra
 from kwsbench.metrics.detection import CurvePoints
 from kwsbench.score.evaluate import KeywordScore, Score
 from kwsbench.score.terminal import percent
@@ -170,11 +171,7 @@ def short(label: str) -> str:
 def _style() -> Iterator[None]:
     """Sets the style, whatever the user's own is, and puts back what was there."""
     try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise InputError(
-            "plots need matplotlib, which is not installed; run `pip install 'kwsbench[plots]'`"
-        ) from error
+        mpl = import_extra("matplotlib", "plots")
     except ValueError as error:
         raise InputError(f"matplotlib cannot be loaded; is MPLBACKEND right? ({error})") from error
     with warnings.catch_warnings(), mpl.rc_context():

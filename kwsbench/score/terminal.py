@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kwsbench.printable import printable
 from kwsbench.score.evaluate import Figure, KeywordScore, Score
 
 _METHODS = {"wilson": "Wilson", "speaker_bootstrap": "speakers resampled", "clip_bootstrap": "clips resampled"}
@@ -16,18 +17,13 @@ _METHODS = {"wilson": "Wilson", "speaker_bootstrap": "speakers resampled", "clip
 def score_view(score: Score, origin: str) -> RenderableType:
     """Returns a score as it is shown after `kwsbench score`: summary first, then a line per keyword."""
     speakers = f", {score.num_speakers:,} speakers" if score.num_speakers else ""
-    title = Text(f"{_printable(origin)}: {score.num_clips:,} clips{speakers}", style="bold")
+    title = Text(f"{printable(origin)}: {score.num_clips:,} clips{speakers}", style="bold")
     return Group(title, _summary(score), _keywords(score))
 
 
 def percent(value: float, digits: int = 2) -> str:
     """Returns a rate in percent, `n/a` where it is undefined."""
     return "n/a" if math.isnan(value) else f"{100 * value:.{digits}f} %"
-
-
-def _printable(text: str) -> str:
-    """Labels and file names are anybody's: what could steer a terminal is shown as a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _summary(score: Score) -> Table:
@@ -63,7 +59,7 @@ def _keywords(score: Score) -> Table:
 
 def _cells(row: KeywordScore, *, with_scores: bool) -> list[str | Text]:
     cells: list[str | Text] = [
-        Text(_printable(row.keyword)),
+        Text(printable(row.keyword)),
         f"{row.positives:,}",
         percent(row.frr),
         percent(row.far),

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from kwsbench.catalogue import find_manifest
-from kwsbench.dataset.clips import Places, PreparedDataset, load_prepared, open_dataset, prepared_folders
+from kwsbench.dataset.clips import PreparedDataset, load_prepared, open_dataset
+from kwsbench.dataset.places import Places, prepared_folders
 from kwsbench.errors import InputError, Problem
 from kwsbench.files import sha256_of_file
 from kwsbench.manifest import SPLITS, Manifest, Split

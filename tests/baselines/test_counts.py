@@ -218,7 +218,7 @@ def _built(name: str, labels: int = LABELS, **settings: Any) -> tuple[nn.Module,
 
 def _input_shape(baseline: TorchBaseline, config: Any) -> tuple[int, int]:
     front_end = baseline.front_end(config, find_manifest("speech_commands_v2_12")[0].front_end)
-    return front_end.num_mfcc or front_end.num_mels, front_end.num_frames(SECOND)
+    return front_end.shape(SECOND)
 
 
 def _conv_and_linear(module: nn.Module, _inputs: Any, output: torch.Tensor) -> int:

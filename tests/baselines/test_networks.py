@@ -80,7 +80,7 @@ def test_each_kind_is_told_by_what_the_file_holds() -> None:
 
 def test_training_an_architecture_is_one_clear_error() -> None:
     """`kwsbench train tc_resnet8` says before anything else that it cannot."""
-    with pytest.raises(InputError, match="so far kwsbench trains and predicts with baselines on LightGBM only"):
+    with pytest.raises(InputError, match="so far kwsbench trains those on LightGBM only"):
         train("tc_resnet8", "espeak_12")
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from kwsbench.budget.limits import FoundLimits
 from kwsbench.budget.report import Count, Finding, Layer, Limits, Report, Verdict
 from kwsbench.cli.app import app
-from kwsbench.dataset.clips import Places
+from kwsbench.dataset.places import Places
 from tests.conftest import TINY_MANIFEST, Tiny, write_tiny_audio
 
 ESCAPE = "\x1b"
@@ -229,8 +229,8 @@ def test_the_verdict_is_followed_by_its_reasons(check: Check) -> None:
 def test_the_most_expensive_layers_and_hints_end_the_report(check: Check) -> None:
     """Three layers by MACs beside three by parameters, then what to shrink, each with figures."""
     out = check(OVER).out
-    assert re.search(r"^stem +1,000,000 +84\.5 % +head +10,005 +78\.1 %", out, re.MULTILINE)
-    assert re.search(r"^last +22,992 +1\.9 % +body +800 +6\.2 %", out, re.MULTILINE)
+    assert re.search(r"^stem convolution +1,000,000 +84\.5 % +head addmm +10,005 +78\.1 %", out, re.MULTILINE)
+    assert re.search(r"^last mm +22,992 +1\.9 % +body convolution +800 +6\.2 %", out, re.MULTILINE)
     assert "Hint: the first convolution, stem, costs 84.5 % of the MACs" in out
     assert "Hint:" not in check(WITHIN).out
 
@@ -403,7 +403,7 @@ def test_damaged_clips_do_not_keep_a_model_from_its_check(check: Check, words: T
         (["--input-shape", "1"], "is a batch alone"),
         (["--input-shape", "1,1000000,1000000"], "has 1,000,000,000,000 numbers, expected at most"),
         (["--input-shape", "1," + "9" * 5_000], "is not numbers with commas"),
-        (["--input-seconds", "0"], "--input-seconds 0: expected more than 0 and at most 600"),
+        (["--input-seconds", "0"], "--input-seconds 0: expected 0.001 to 600"),
         (["--input-seconds", "nan"], "--input-seconds nan"),
         (["--input-seconds", "inf"], "--input-seconds inf"),
         (["--max-params", "0"], "--max-params: found max_params = 0, expected a whole number from 1"),

@@ -15,15 +15,12 @@ from hypothesis import strategies as st
 
 from kwsbench.dataset.clips import (
     CLIP_COLUMNS,
-    Places,
     PreparedDataset,
     audio_file,
     batches,
     load_prepared,
     load_samples,
     open_dataset,
-    places,
-    prepared_folders,
 )
 from kwsbench.errors import InputError
 from kwsbench.files import sha256_of_file
@@ -43,18 +40,6 @@ def _heard(path: Path) -> list[float]:
     with wave.open(str(path)) as file:
         data = file.readframes(file.getnframes())
     return [int.from_bytes(data[at : at + 2], "little", signed=True) / 32_768 for at in range(0, len(data), 2)]
-
-
-# Places
-
-
-def test_the_data_folder_is_said_or_in_the_environment_or_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the user says comes first, then the environment, then `data`; an empty variable counts as none."""
-    monkeypatch.setenv("KWSBENCH_DATA", "/from/environment")
-    assert places(Path("/said")) == Places(Path("/said"))
-    assert places(None) == Places(Path("/from/environment"))
-    monkeypatch.setenv("KWSBENCH_DATA", "")
-    assert places(None) == Places(Path("data"))
 
 
 @pytest.mark.parametrize(
@@ -212,15 +197,6 @@ def test_a_manifest_copy_that_is_gone_is_told_as_such(tiny: Tiny) -> None:
     (folder / "manifest.toml").unlink()
     with pytest.raises(InputError, match=r"cannot read the manifest .*manifest\.toml"):
         load_prepared(folder)
-
-
-def test_prepared_folders_are_those_with_a_state(tiny: Tiny) -> None:
-    """Folders with audio, archives or half a result are no prepared data sets."""
-    tiny.prepare()
-    for name in ("_audio", "_archives", "half"):
-        (tiny.places.root / name).mkdir()
-    assert prepared_folders(tiny.places.root) == [tiny.places.root / "tiny"]
-    assert prepared_folders(tiny.places.root / "nowhere") == []
 
 
 # Audio

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from kwsbench.dataset.clips import Places
 from kwsbench.dataset.listing import list_clips
 from kwsbench.dataset.obtain import fetch_archives, obtain_audio
+from kwsbench.dataset.places import Places
 from kwsbench.errors import CheckFailedError, InputError
 from kwsbench.manifest import Manifest, read_manifest
 from tests.conftest import MANIFESTS, Tiny

@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 
 from kwsbench.dataset import prepare as prepare_module
-from kwsbench.dataset.clips import CLIP_COLUMNS, Places, load_prepared, load_samples
+from kwsbench.dataset.clips import CLIP_COLUMNS, load_prepared, load_samples
+from kwsbench.dataset.places import Places
 from kwsbench.dataset.prepare import split_counts
 from kwsbench.errors import CheckFailedError, InputError
 from kwsbench.manifest import SPLITS, read_manifest

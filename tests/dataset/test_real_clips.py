@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwsbench.dataset.clips import Places, PreparedDataset, load_samples
+from kwsbench.dataset.clips import PreparedDataset, load_samples
+from kwsbench.dataset.places import Places
 from kwsbench.dataset.prepare import prepare, split_counts
 from kwsbench.dataset.splits import split_by_hash
 from kwsbench.dataset.verify import verify

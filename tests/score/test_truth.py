@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kwsbench.dataset.clips import CLIP_COLUMNS, Places
+from kwsbench.dataset.clips import CLIP_COLUMNS
+from kwsbench.dataset.places import Places
 from kwsbench.errors import InputError
 from kwsbench.score.truth import TruthOptions, TruthSource, find_truth
 
