@@ -39,17 +39,20 @@ def require_installed(module: str, extra: str, name: str = "") -> None:
 
 def import_torch() -> Any:
     """Imports PyTorch. Raises InputError that says how to install it."""
+    if sys.modules.get("torch") is not None:
+        return sys.modules["torch"]
     with _collector_at_rest():
         return import_extra("torch", "torch", "PyTorch")
 
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """An import makes very many objects that all stay: to look for garbage among them takes a tenth of its time."""
+    """An import makes a million objects, and all stay: looking for garbage among them, then and at exit, takes long."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_enabled:
             gc.enable()
