@@ -12,7 +12,7 @@ from kwsbench.budget.counting import Counted, count_model
 from kwsbench.budget.front_end_cost import front_end_count
 from kwsbench.budget.question import Question
 from kwsbench.budget.report import Audit, Count, Finding, Layer, Report, ThopCount
-from kwsbench.budget.verdict import Costs, judge
+from kwsbench.budget.verdict import Costs, above_8_bit, judge
 from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
 
 
@@ -31,14 +31,19 @@ def _report(model: ModelFile, counted: Counted) -> Report:
     question, audit, thop = counted.question, counted.audit, counted.thop
     seconds = question.seconds
     per_second = _PerSecond(seconds or 1)
-    limits = question.limits
+    limits, front_end = question.limits, _front_end_of(question)
+    by_width = {width: per_second(macs) for width, macs in audit.macs_by_width.items()} if audit else {}
+    counted_macs = per_second.count(Count(params=audit.params, macs=audit.macs)) if audit else None
     findings = (*counted.findings, *(audit.findings if audit else ()), *_remarks(question, audit, thop))
     costs = Costs(
         thop=thop and thop.count and per_second.count(thop.count),
-        audit=audit and per_second.count(Count(params=audit.params, macs=audit.macs)),
+        audit=counted_macs,
         stored_params=counted.params,
         weight_bytes=audit.weight_bytes if audit else counted.weight_bytes,
         peak_activation_bytes=audit and audit.peak_activation_bytes,
+        macs_above_8_bit=above_8_bit(counted_macs, by_width),
+        front_end_macs=front_end and front_end.macs,
+        receptive_field_s=_receptive_field_s(question, audit),
         latency_ms=counted.more.get("latency_ms"),
         macs_apply=model.format != Format.LIGHTGBM,
     )
@@ -50,13 +55,13 @@ def _report(model: ModelFile, counted: Counted) -> Report:
         weight_bytes=costs.weight_bytes or 0,
         thop=costs.thop,
         audit=costs.audit,
-        front_end=_front_end_of(question),
+        front_end=front_end,
         limits=limits.limits,
         limits_from=limits.words,
-        macs_by_width={width: per_second(macs) for width, macs in audit.macs_by_width.items()} if audit else {},
+        macs_by_width=by_width,
         peak_activation_bytes=costs.peak_activation_bytes,
         receptive_field_frames=audit and audit.receptive_field_frames,
-        receptive_field_s=_receptive_field_s(question, audit),
+        receptive_field_s=costs.receptive_field_s,
         input_shape=question.shape if audit else question.input_shape,
         input_seconds=seconds,
         findings=findings,

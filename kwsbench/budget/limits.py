@@ -20,7 +20,7 @@ from kwsbench.manifest import Manifest, read_manifest
 COMPETITION = Path("leaderboard") / "competition.toml"
 """Where a competition is looked for in the current folder."""
 
-_MOST_MS = 3_600_000
+_TIMES = {"max_latency_ms": ("milliseconds", 3_600_000), "max_receptive_field_s": ("seconds", 3_600)}
 _MOST = 10**15
 _TABLE = "limits"
 
@@ -169,9 +169,10 @@ def _reason_against(name: str, value: Any) -> tuple[str, str, str] | None:
             f"one of {', '.join(Limits.model_fields)}",
             did_you_mean(name, Limits.model_fields),
         )
-    if name == "max_latency_ms":
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST_MS
-        expected = f"milliseconds, more than 0 and at most {_MOST_MS:,}"
+    if name in _TIMES:
+        unit, most = _TIMES[name]
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+        expected = f"{unit}, more than 0 and at most {most:,}"
     else:
         fits = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST
         expected = f"a whole number from 1 to {_MOST:,}"

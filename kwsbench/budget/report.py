@@ -108,12 +108,26 @@ class Verdict(StrEnum):
 
 
 class Limits(Record):
-    """The most that a model may have; None is no limit."""
+    """The most that a model may have; None is no limit.
+
+    Attributes:
+        max_params: Stored numbers.
+        max_macs: Multiply-accumulates for one second of audio.
+        max_macs_above_8_bit: Those of them that multiply something wider than 8 bits.
+        max_front_end_macs: Multiply-accumulates of the front-end for one second of audio.
+        max_weight_bytes: Bytes of the stored numbers at their stored width.
+        max_activation_bytes: Bytes of activations at one time.
+        max_receptive_field_s: Seconds of audio that one value of the last convolution or local pooling hears.
+        max_latency_ms: Median time for one input, on this processor.
+    """
 
     max_params: int | None = None
     max_macs: int | None = None
+    max_macs_above_8_bit: int | None = None
+    max_front_end_macs: int | None = None
     max_weight_bytes: int | None = None
     max_activation_bytes: int | None = None
+    max_receptive_field_s: float | None = None
     max_latency_ms: float | None = None
 
 

@@ -26,8 +26,13 @@ _TITLES = {
     "macs": "MACs per second",
     "weight_bytes": "weight bytes",
     "peak_activation_bytes": "peak activation bytes",
+    "macs_above_8_bit": "MACs above 8 bit",
+    "front_end_macs": "front-end MACs",
+    "receptive_field_s": "receptive field in s",
     "latency_ms": "latency in ms",
 }
+_FACTS = frozenset({"macs_above_8_bit", "front_end_macs", "receptive_field_s"})
+"""Figures that stand in sentences below the table, and in the table where they are limited."""
 _USUAL_WIDTH = "32x32"
 _LONGEST_NAME = 48
 _UNLIMITED = 10_000
@@ -105,7 +110,7 @@ def _input_of(report: Report) -> str:
 def _figures(report: Report) -> FittingTable:
     table = FittingTable(("", "thop", "audit", "counted", "limit", "headroom"))
     for figure in figures_of(report):
-        if figure.value is None and figure.limit is None and figure.name not in Count.model_fields:
+        if not _has_row(figure):
             continue
         table.add(
             _TITLES[figure.name],
@@ -117,6 +122,12 @@ def _figures(report: Report) -> FittingTable:
             style="red" if figure.over else "",
         )
     return table
+
+
+def _has_row(figure: Figure) -> bool:
+    if figure.limit is not None or figure.name in Count.model_fields:
+        return True
+    return figure.value is not None and figure.name not in _FACTS
 
 
 def _count_of(count: Count | None, name: str) -> str:

@@ -10,7 +10,7 @@ Without any limit there is nothing to decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kwsbench.budget.report import Count, Finding, Limits, Record, Report, Verdict
 
@@ -26,6 +26,9 @@ class Costs(Record):
         stored_params: Numbers in the file, where that is all that is known; 0 else.
         weight_bytes: Bytes of the stored numbers; None where not known, as in the fields below.
         peak_activation_bytes: Most bytes of activations needed at one time.
+        macs_above_8_bit: MACs that multiply something wider than 8 bits.
+        front_end_macs: MACs of the front-end.
+        receptive_field_s: Audio that one value of the last convolution or local pooling hears.
         latency_ms: Median time for one input.
         macs_apply: MACs are a measure of this model; False for trees, which compare.
     """
@@ -35,6 +38,9 @@ class Costs(Record):
     stored_params: int = 0
     weight_bytes: int | None = None
     peak_activation_bytes: int | None = None
+    macs_above_8_bit: int | None = None
+    front_end_macs: int | None = None
+    receptive_field_s: float | None = None
     latency_ms: float | None = None
     macs_apply: bool = True
 
@@ -144,6 +150,26 @@ def figures(costs: Costs, limits: Limits) -> tuple[Figure, ...]:
             value=costs.peak_activation_bytes,
             limit=limits.max_activation_bytes,
         ),
+        Figure(
+            name="macs_above_8_bit",
+            unit="MACs per second above 8 bit",
+            value=costs.macs_above_8_bit,
+            limit=limits.max_macs_above_8_bit,
+            applies=costs.macs_apply,
+        ),
+        Figure(
+            name="front_end_macs",
+            unit="MACs per second of the front-end",
+            value=costs.front_end_macs,
+            limit=limits.max_front_end_macs,
+        ),
+        Figure(
+            name="receptive_field_s",
+            unit="seconds of receptive field",
+            value=costs.receptive_field_s,
+            limit=limits.max_receptive_field_s,
+            applies=costs.macs_apply,
+        ),
         Figure(name="latency_ms", unit="ms for one input", value=costs.latency_ms, limit=limits.max_latency_ms),
     )
 
@@ -156,9 +182,27 @@ def costs_of(report: Report) -> Costs:
         stored_params=report.params,
         weight_bytes=report.weight_bytes,
         peak_activation_bytes=report.peak_activation_bytes,
+        macs_above_8_bit=above_8_bit(report.audit, report.macs_by_width),
+        front_end_macs=report.front_end and report.front_end.macs,
+        receptive_field_s=report.receptive_field_s,
         latency_ms=report.latency_ms,
         macs_apply=report.tree_leaves is None,
     )
+
+
+def above_8_bit(audit: Count | None, macs_by_width: Mapping[str, int]) -> int | None:
+    """Returns the MACs of which a factor is wider than 8 bits, None where they are not known.
+
+    Args:
+        audit: What the audit counted.
+        macs_by_width: The same MACs by the widths of both factors, as in `Audit.macs_by_width`.
+
+    >>> above_8_bit(Count(params=0, macs=113), {"8x8": 100, "4x8": 10, "8x32": 2, "32x32": 1})
+    3
+    """
+    if audit is None or (audit.macs and not macs_by_width):
+        return None
+    return sum(macs for width, macs in macs_by_width.items() if max(map(int, width.split("x"))) > 8)
 
 
 def figures_of(report: Report) -> tuple[Figure, ...]:

@@ -42,6 +42,16 @@ def check_budget(
     max_activation_bytes: Annotated[
         int | None, typer.Option("--max-activation-bytes", metavar="N", help="Most bytes of activations at one time.")
     ] = None,
+    max_macs_above_8_bit: Annotated[
+        int | None,
+        typer.Option("--max-macs-above-8-bit", metavar="N", help="Most MACs with a factor wider than 8 bits."),
+    ] = None,
+    max_front_end_macs: Annotated[
+        int | None, typer.Option("--max-front-end-macs", metavar="N", help="Most MACs of the front-end.")
+    ] = None,
+    max_receptive_field_s: Annotated[
+        float | None, typer.Option("--max-receptive-field-s", metavar="S", help="Longest receptive field.")
+    ] = None,
     max_latency_ms: Annotated[
         float | None, typer.Option("--max-latency-ms", metavar="X", help="Longest median time for one input, here.")
     ] = None,
@@ -84,6 +94,9 @@ def check_budget(
         "max_macs": max_macs,
         "max_weight_bytes": max_weight_bytes,
         "max_activation_bytes": max_activation_bytes,
+        "max_macs_above_8_bit": max_macs_above_8_bit,
+        "max_front_end_macs": max_front_end_macs,
+        "max_receptive_field_s": max_receptive_field_s,
         "max_latency_ms": max_latency_ms,
     }
     question = Question(

@@ -16,6 +16,9 @@ KNOWN = Costs(
     audit=Count(params=100, macs=1_000),
     weight_bytes=400,
     peak_activation_bytes=50,
+    macs_above_8_bit=30,
+    front_end_macs=70,
+    receptive_field_s=0.25,
     latency_ms=0.5,
 )
 WEIGHTS_ONLY = Costs(thop=None, audit=None, stored_params=100, weight_bytes=400)
@@ -38,6 +41,12 @@ def _verdict(costs: Costs, *findings: Finding, **limits: float) -> Verdict:
         ({"max_weight_bytes": 399}, Verdict.OVER),
         ({"max_activation_bytes": 50}, Verdict.WITHIN),
         ({"max_activation_bytes": 49}, Verdict.OVER),
+        ({"max_macs_above_8_bit": 30}, Verdict.WITHIN),
+        ({"max_macs_above_8_bit": 29}, Verdict.OVER),
+        ({"max_front_end_macs": 70}, Verdict.WITHIN),
+        ({"max_front_end_macs": 69}, Verdict.OVER),
+        ({"max_receptive_field_s": 0.25}, Verdict.WITHIN),
+        ({"max_receptive_field_s": 0.24}, Verdict.OVER),
         ({"max_latency_ms": 0.5}, Verdict.WITHIN),
         ({"max_latency_ms": 0.49}, Verdict.OVER),
         ({"max_params": 99, "max_macs": 2_000}, Verdict.OVER),
@@ -92,7 +101,10 @@ def test_macs_do_not_apply_to_trees(limits: dict[str, float], expected: Verdict)
     assert _verdict(TREES, **limits) == expected
 
 
-@pytest.mark.parametrize("missing", ["weight_bytes", "peak_activation_bytes", "latency_ms"])
+@pytest.mark.parametrize(
+    "missing",
+    ["weight_bytes", "peak_activation_bytes", "macs_above_8_bit", "front_end_macs", "receptive_field_s", "latency_ms"],
+)
 def test_a_limit_on_what_is_not_known_is_not_certified(missing: str) -> None:
     """A figure that could not be measured keeps no limit, and troubles nobody without one."""
     limit = {"peak_activation_bytes": "max_activation_bytes"}.get(missing, f"max_{missing}")
@@ -142,6 +154,9 @@ _COSTS = st.builds(
     stored_params=_NUMBERS,
     weight_bytes=_MAYBE,
     peak_activation_bytes=_MAYBE,
+    macs_above_8_bit=_MAYBE,
+    front_end_macs=_MAYBE,
+    receptive_field_s=st.none() | st.floats(0, 20),
     latency_ms=st.none() | st.floats(0, 20),
     macs_apply=st.booleans(),
 )
@@ -183,6 +198,9 @@ def test_the_verdict_is_that_of_the_rule(costs: Costs, findings: list[Finding], 
         (max(macs) if macs else None, limits.max_macs, not costs.macs_apply),
         (costs.weight_bytes, limits.max_weight_bytes, False),
         (costs.peak_activation_bytes, limits.max_activation_bytes, False),
+        (costs.macs_above_8_bit, limits.max_macs_above_8_bit, not costs.macs_apply),
+        (costs.front_end_macs, limits.max_front_end_macs, False),
+        (costs.receptive_field_s, limits.max_receptive_field_s, not costs.macs_apply),
         (costs.latency_ms, limits.max_latency_ms, False),
     ]
     limited = [(value, limit, spared) for value, limit, spared in pairs if limit is not None]
@@ -209,12 +227,14 @@ def _report(costs: Costs, *findings: Finding, **limits: float) -> Report:
         weight_bytes=costs.weight_bytes or 0,
         thop=costs.thop,
         audit=costs.audit,
-        front_end=None,
+        front_end=None if costs.front_end_macs is None else Count(params=1, macs=costs.front_end_macs),
         limits=Limits(**limits),
         limits_from="the command line (max_params)",
         within_budget=judgement.within_budget,
         verdict=judgement.verdict,
         peak_activation_bytes=costs.peak_activation_bytes,
+        macs_by_width={} if costs.macs_above_8_bit is None else {"8x8": 970, "8x32": costs.macs_above_8_bit},
+        receptive_field_s=costs.receptive_field_s,
         latency_ms=costs.latency_ms,
         tree_leaves=None if costs.macs_apply else 1,
         findings=findings,

@@ -56,3 +56,13 @@ def test_predict_says_what_a_foreign_model_lacks(kws: CommandLine) -> None:
     torch.save({"weight": torch.ones(2, 2)}, kws.folder / "weights.pt")
     kws.fails(2, "predict", "weights.pt", "--manifest", "tiny", says=["does not say which labels it gives"])
     shutil.rmtree(kws.folder / "models")
+
+
+def test_the_course_baseline_stores_3205_numbers_as_trained_and_3077_as_exported(kws: CommandLine) -> None:
+    """ONNX has batch norm folded into the convolutions before it, and the check says so; .pt2 keeps it."""
+    write_checkpoint(kws.folder / "model.pt", manifest=find_manifest("sber_keywords_5")[0])
+    kws.works("export", "model.pt", "--to", "onnx")
+    trained, exported = (kws.works("check-budget", name, "--json").json for name in ("model.pt", "model.onnx"))
+    assert (trained["params"], exported["params"]) == (3_205, 3_077)
+    assert any("folds batch norm" in finding["message"] for finding in exported["findings"])
+    assert "128 running means and variances" in trained["findings"][0]["message"]
