@@ -16,6 +16,20 @@ from kwsbench.budget.report import Count, Finding, Limits, Record, Report, Verdi
 
 Number = int | float
 
+_UNITS = {
+    "params": "parameters",
+    "macs": "MACs per second",
+    "weight_bytes": "bytes of weights",
+    "peak_activation_bytes": "bytes of activations",
+    "macs_above_8_bit": "MACs per second above 8 bit",
+    "front_end_macs": "MACs per second of the front-end",
+    "receptive_field_s": "seconds of receptive field",
+    "latency_ms": "ms for one input",
+}
+"""Every figure that can have a limit, and what it is a number of."""
+_LIMIT_OF = {"peak_activation_bytes": "max_activation_bytes"}
+_OF_NETWORKS = frozenset({"macs", "macs_above_8_bit", "receptive_field_s"})
+
 
 class Costs(Record):
     """What is known of a model, for one second of audio.
@@ -134,43 +148,15 @@ def _verdict(costs: Costs, blocked: bool, found: tuple[Figure, ...]) -> Verdict:
 
 def figures(costs: Costs, limits: Limits) -> tuple[Figure, ...]:
     """Returns every figure that can have a limit, beside it."""
-    return (
-        Figure(name="params", unit="parameters", value=costs.params, limit=limits.max_params),
+    return tuple(
         Figure(
-            name="macs",
-            unit="MACs per second",
-            value=costs.macs,
-            limit=limits.max_macs,
-            applies=costs.macs_apply,
-        ),
-        Figure(name="weight_bytes", unit="bytes of weights", value=costs.weight_bytes, limit=limits.max_weight_bytes),
-        Figure(
-            name="peak_activation_bytes",
-            unit="bytes of activations",
-            value=costs.peak_activation_bytes,
-            limit=limits.max_activation_bytes,
-        ),
-        Figure(
-            name="macs_above_8_bit",
-            unit="MACs per second above 8 bit",
-            value=costs.macs_above_8_bit,
-            limit=limits.max_macs_above_8_bit,
-            applies=costs.macs_apply,
-        ),
-        Figure(
-            name="front_end_macs",
-            unit="MACs per second of the front-end",
-            value=costs.front_end_macs,
-            limit=limits.max_front_end_macs,
-        ),
-        Figure(
-            name="receptive_field_s",
-            unit="seconds of receptive field",
-            value=costs.receptive_field_s,
-            limit=limits.max_receptive_field_s,
-            applies=costs.macs_apply,
-        ),
-        Figure(name="latency_ms", unit="ms for one input", value=costs.latency_ms, limit=limits.max_latency_ms),
+            name=name,
+            unit=unit,
+            value=getattr(costs, name),
+            limit=getattr(limits, _LIMIT_OF.get(name, f"max_{name}")),
+            applies=costs.macs_apply or name not in _OF_NETWORKS,
+        )
+        for name, unit in _UNITS.items()
     )
 
 
