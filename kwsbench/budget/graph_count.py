@@ -47,7 +47,7 @@ def count_graph(model: ModelFile, input_shape: Shape | None) -> GraphCount:
         return _count(model.data, name, input_shape)
     request = {"name": name, "input_shape": input_shape and list(input_shape)}
     reply = call("kwsbench.budget.graph_count:count_task", request, files={"model": model.data}, what=name)
-    return GraphCount.model_validate(reply.record)
+    return GraphCount.from_sandbox(reply.record, name)
 
 
 def count_task(

@@ -6,12 +6,11 @@ Each hint is shown only where it is true of this model and helps a limit that is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
-from kwsbench.budget.report import Layer, Report
+from kwsbench.budget.report import Convolution, Layer, Report
 from kwsbench.budget.verdict import Figure, amount, figures_of, percent
 
 Cost = Literal["macs", "params"]
@@ -22,33 +21,6 @@ _WORTH_A_HINT = 0.2
 """The least share of a cost that a layer is blamed for."""
 _LEAST_WIDTH = 0.1
 """A network that is further from its limit than this is not made to fit by fewer channels."""
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """The shape of a convolution's weight.
-
-    Attributes:
-        out_channels: Output channels.
-        in_channels: Input channels, of all groups together.
-        kernel: Elements of the kernel: its length in one dimension, its area in two.
-        groups: Groups.
-    """
-
-    out_channels: int
-    in_channels: int
-    kernel: int
-    groups: int = 1
-
-    @property
-    def weights(self) -> int:
-        """Numbers in the weight, and MACs for one output position."""
-        return self.out_channels * self.in_channels // self.groups * self.kernel
-
-    @property
-    def separable_weights(self) -> int:
-        """The same for a depthwise convolution with this kernel and a pointwise one after it."""
-        return self.in_channels * self.kernel + self.in_channels * self.out_channels
 
 
 @dataclass(frozen=True)
@@ -77,18 +49,13 @@ def headroom(report: Report) -> tuple[str, ...]:
     return tuple(figure.text(figure.headroom) for figure in kept)
 
 
-def hints(report: Report, convolutions: Mapping[str, Convolution] = MappingProxyType({})) -> tuple[str, ...]:
-    """Returns what would bring a model that is over a limit nearer to it, with figures.
-
-    Args:
-        report: The report.
-        convolutions: Shapes of convolutions by the names of their layers, where they are known.
-    """
+def hints(report: Report) -> tuple[str, ...]:
+    """Returns what would bring a model that is over a limit nearer to it, with figures."""
     over = {figure.name: figure for figure in figures_of(report) if figure.over}
     found = [
         *(_first_convolution(report) if "macs" in over else ()),
         *(_dense_layers(report) if "params" in over else ()),
-        *(hint for by in _COSTS if by in over for hint in _separable(report, by, convolutions)),
+        *(hint for by in _COSTS if by in over for hint in _separable(report, by)),
         *_narrower([over[by] for by in _COSTS if by in over]),
         *(_int8(report, over["weight_bytes"]) if "weight_bytes" in over else ()),
     ]
@@ -118,17 +85,21 @@ def _dense_layers(report: Report) -> Iterator[str]:
             )
 
 
-def _separable(report: Report, by: Cost, convolutions: Mapping[str, Convolution]) -> Iterator[str]:
+def _separable(report: Report, by: Cost) -> Iterator[str]:
     for ranked in most_expensive(report.layers, by):
-        shape = convolutions.get(ranked.layer.name)
-        if shape is None or shape.kernel == 1 or shape.separable_weights >= shape.weights:
+        layer, shape = ranked.layer, ranked.layer.convolution
+        if shape is None or not _is_worth_separating(shape) or shape.weights > layer.params:
             continue
-        macs = ranked.layer.macs * shape.separable_weights // shape.weights
-        params = ranked.layer.params - shape.weights + shape.separable_weights
+        macs = layer.macs * shape.separable_weights // shape.weights
+        params = layer.params - shape.weights + shape.separable_weights
         yield (
-            f"{ranked.layer.name} as a depthwise separable convolution costs about {amount(macs)} MACs and"
-            f" {amount(params)} parameters instead of {amount(ranked.layer.macs)} and {amount(ranked.layer.params)}"
+            f"{layer.name} as a depthwise separable convolution costs about {amount(macs)} MACs and"
+            f" {amount(params)} parameters instead of {amount(layer.macs)} and {amount(layer.params)}"
         )
+
+
+def _is_worth_separating(shape: Convolution) -> bool:
+    return shape.kernel > 1 and shape.separable_weights < shape.weights
 
 
 def _narrower(over: Sequence[Figure]) -> Iterator[str]:

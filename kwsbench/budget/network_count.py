@@ -46,7 +46,7 @@ def count_in_sandbox(source: NetworkSource, probes: Probes) -> NetworkCount:
     request, files = request_of(source)
     task = "kwsbench.budget.network_count:count_task"
     reply = call(task, request, dict(probes), files, what=str(source.model.path), limits=_LIMITS)
-    return NetworkCount.model_validate(reply.record)
+    return NetworkCount.from_sandbox(reply.record, str(source.model.path))
 
 
 def count_task(

@@ -7,14 +7,32 @@ influence the output; shared storage counts once. The network is counted as it i
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
+
+from kwsbench.errors import RefusedError
+
+Widths = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}x[0-9]{1,4}$")]
+"""Bits of what is multiplied, weight first: `8x32`."""
 
 
 class Record(BaseModel):
     """A frozen record; every count in it is an exact integer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_sandbox(cls, answer: dict[str, Any], what: str) -> Self:
+        """Returns a record that came out of the sandbox, where `what` may have had a hand in it.
+
+        Raises:
+            RefusedError: It is no such record.
+        """
+        try:
+            return cls.model_validate(answer)
+        except ValidationError as error:
+            raise RefusedError(f"refused {what}: what the sandbox answered about it is no count") from error
 
 
 class Count(Record):
@@ -41,6 +59,32 @@ class Finding(Record):
     blocks: bool = False
 
 
+class Convolution(Record):
+    """The shape of a convolution's weight.
+
+    Attributes:
+        out_channels: Output channels.
+        in_channels: Input channels, of all groups together.
+        kernel: Elements of the kernel: its length in one dimension, its area in two.
+        groups: Groups.
+    """
+
+    out_channels: NonNegativeInt
+    in_channels: NonNegativeInt
+    kernel: NonNegativeInt
+    groups: PositiveInt = 1
+
+    @property
+    def weights(self) -> int:
+        """Numbers in the weight, and MACs for one output position."""
+        return self.out_channels * self.in_channels // self.groups * self.kernel
+
+    @property
+    def separable_weights(self) -> int:
+        """The same for a depthwise convolution with this kernel and a pointwise one after it."""
+        return self.in_channels * self.kernel + self.in_channels * self.out_channels
+
+
 class Layer(Record):
     """The part of the counts that one layer has.
 
@@ -50,6 +94,7 @@ class Layer(Record):
         params: Stored numbers read here first.
         macs: Multiply-accumulates for the whole input.
         weight_bytes: Bytes of the stored numbers at their stored width.
+        convolution: Shape of the convolution with a stored weight that costs most in it; None where there is none.
         thop_params: What thop counts for the module of that name; None where thop has no such module.
         thop_macs: The same for MACs.
     """
@@ -59,6 +104,7 @@ class Layer(Record):
     params: int
     macs: int
     weight_bytes: int
+    convolution: Convolution | None = None
     thop_params: int | None = None
     thop_macs: int | None = None
 
@@ -83,7 +129,7 @@ class Audit(Record):
     macs: int
     weight_bytes: int
     batch_norm_statistics: int
-    macs_by_width: dict[str, int]
+    macs_by_width: dict[Widths, int]
     peak_activation_bytes: int
     receptive_field_frames: int | None
     layers: tuple[Layer, ...]
@@ -176,7 +222,7 @@ class Report(Record):
     limits_from: str
     within_budget: bool | None
     verdict: Verdict
-    macs_by_width: dict[str, int] = {}
+    macs_by_width: dict[Widths, int] = {}
     peak_activation_bytes: int | None = None
     receptive_field_frames: int | None = None
     receptive_field_s: float | None = None

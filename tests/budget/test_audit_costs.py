@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from kwsbench.budget.audit import audit_network
+from kwsbench.budget.report import Convolution
 from tests.budget import networks as nets
 
 T, C = nets.FRAMES, nets.CHANNELS
@@ -134,6 +135,32 @@ def test_layers_are_named_by_the_owner_of_what_they_read() -> None:
     """Layers come in the order of execution, by module, and what has no weights by the operator or the module."""
     audit = audit_network(nets.Normalised(), nets.probes())
     assert [layer.name for layer in audit.layers] == ["conv", "norm", "last", "mean", "out", "_log_softmax"]
+
+
+def test_a_layer_tells_the_shape_of_its_convolution() -> None:
+    """Channels, kernel elements and groups come from the stored weight; what is transposed or computed tells none."""
+    shapes = {layer.name: layer.convolution for layer in audit_network(nets.Transposed(), nets.probes()).layers}
+    assert shapes == {"up": None, "grouped": Convolution(out_channels=6, in_channels=6, kernel=3, groups=3)}
+    picture = nn.Sequential(nn.Unflatten(1, (1, C)), nn.Conv2d(1, 5, (2, 3)))
+    (layer,) = audit_network(picture, nets.probes()).layers
+    assert layer.convolution == Convolution(out_channels=5, in_channels=1, kernel=6)
+    of_itself = nets.Function(lambda x: functional.conv1d(x, x[..., :3].repeat(2, 1, 1)))
+    assert [layer.convolution for layer in audit_network(of_itself, nets.probes()).layers if layer.macs] == [None]
+
+
+def test_the_dearest_of_several_convolutions_is_told() -> None:
+    """Where one module owns the weights of two, the shape is that of the one that costs more."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = nn.Parameter(torch.randn(3, C, 3)), nn.Parameter(torch.randn(7, 3, 5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.conv1d(functional.conv1d(x, self.small), self.large)
+
+    layers = audit_network(nn.Sequential(Two()), nets.probes()).layers
+    assert [layer.convolution for layer in layers] == [Convolution(out_channels=7, in_channels=3, kernel=5)]
 
 
 def test_brevitas_counts_at_its_own_widths() -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kwsbench.budget.hints import Convolution, headroom, hints, most_expensive
-from kwsbench.budget.report import Count, Layer, Limits, Report, Verdict
+from kwsbench.budget.hints import headroom, hints, most_expensive
+from kwsbench.budget.report import Convolution, Count, Layer, Limits, Report, Verdict
 
 
-def _layer(name: str, kind: str, params: int, macs: int) -> Layer:
-    return Layer(name=name, kind=kind, params=params, macs=macs, weight_bytes=4 * params)
+def _layer(name: str, kind: str, params: int, macs: int, shape: Convolution | None = None) -> Layer:
+    return Layer(name=name, kind=kind, params=params, macs=macs, weight_bytes=4 * params, convolution=shape)
 
 
 CONV = _layer("stem", "convolution", 640, 64_000)
@@ -136,20 +136,31 @@ def test_a_depthwise_separable_convolution_is_counted_exactly() -> None:
     """A 3 x 3 convolution from 16 to 32 channels has 4,608 weights, its separable form 16 x 9 + 16 x 32 = 656."""
     shape = Convolution(out_channels=32, in_channels=16, kernel=9)
     assert (shape.weights, shape.separable_weights) == (4_608, 656)
-    layer = _layer("conv", "convolution", 4_640, 4_608 * 50)
-    (said,) = [hint for hint in hints(_report(Limits(max_macs=100_000), (layer,)), {"conv": shape}) if "separ" in hint]
+    layer = _layer("conv", "convolution", 4_640, 4_608 * 50, shape)
+    (said,) = [hint for hint in hints(_report(Limits(max_macs=100_000), (layer,))) if "separ" in hint]
     assert "costs about 32,800 MACs and 688 parameters instead of 230,400 and 4,640" in said
 
 
 @pytest.mark.parametrize(
     "shape",
-    [Convolution(32, 16, 1), Convolution(16, 16, 9, groups=16), Convolution(1, 16, 9)],
+    [
+        Convolution(out_channels=32, in_channels=16, kernel=1),
+        Convolution(out_channels=16, in_channels=16, kernel=9, groups=16),
+        Convolution(out_channels=1, in_channels=16, kernel=9),
+    ],
     ids=["pointwise", "depthwise", "one output"],
 )
 def test_a_convolution_that_would_not_become_cheaper_stays(shape: Convolution) -> None:
     """A pointwise or depthwise convolution, or one with few outputs, is not to be made separable."""
-    layer = _layer("conv", "convolution", shape.weights, shape.weights * 50)
-    assert not [hint for hint in hints(_report(Limits(max_params=1), (layer,)), {"conv": shape}) if "separ" in hint]
+    layer = _layer("conv", "convolution", shape.weights, shape.weights * 50, shape)
+    assert not [hint for hint in hints(_report(Limits(max_params=1), (layer,))) if "separ" in hint]
+
+
+def test_a_convolution_whose_weight_is_made_from_fewer_numbers_stays() -> None:
+    """Where fewer numbers are stored than the weight has, its separable form would not save what it seems to."""
+    shape = Convolution(out_channels=32, in_channels=16, kernel=9)
+    layer = _layer("conv", "convolution", shape.weights - 1, shape.weights * 50, shape)
+    assert not [hint for hint in hints(_report(Limits(max_macs=1), (layer,))) if "separ" in hint]
 
 
 def test_fewer_channels_are_advised_by_the_limit_that_is_furthest() -> None:

@@ -12,13 +12,19 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from kwsbench.budget.limits import FoundLimits
 from kwsbench.budget.report import Count, Finding, Layer, Limits, Report, Verdict
 from kwsbench.cli.app import app
 from kwsbench.dataset.places import Places
+from tests.budget import networks as nets
+from tests.budget.onnx.models import exported
 from tests.conftest import TINY_MANIFEST, Tiny, write_tiny_audio
+from tests.sandboxed import needs_sandbox
 
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-9]|4[0-9]|9[0-9]|10[0-9])(?:;[0-9]+)*m")
@@ -121,6 +127,16 @@ class Checked:
 
 
 Check = Callable[..., Checked]
+
+
+def write_onnx(path: Path, network: nn.Module) -> None:
+    """Writes a network for input (1, 8, 20) as ONNX."""
+    path.write_bytes(exported(network, torch.zeros(1, 8, 20)))
+
+
+def write_script(path: Path, network: nn.Module) -> None:
+    """Writes a network as TorchScript."""
+    nets.as_script(network).save(str(path))
 
 
 @pytest.fixture
@@ -291,7 +307,6 @@ def test_a_model_cannot_steer_the_terminal(check: Check) -> None:
             "model": evil,
             "format": evil,
             "limits_from": evil,
-            "macs_by_width": {evil: 1},
             "findings": (Finding(message=f"{evil}\nOVER", blocks=True),),
             "layers": (_layer(evil, evil, 1, 1_000), _layer("x" * 500, "addmm", 20_000, 10)),
         }
@@ -302,6 +317,36 @@ def test_a_model_cannot_steer_the_terminal(check: Check) -> None:
     assert out.count("?[2J[bold]evil?") >= 7
     assert "evil??OVER" in out
     assert max(map(len, out.splitlines())) < 700
+
+
+@pytest.mark.parametrize(
+    "write", [write_onnx, pytest.param(write_script, marks=needs_sandbox)], ids=["onnx", "torchscript"]
+)
+@pytest.mark.parametrize("is_separable", [False, True], ids=["ordinary", "separable"])
+def test_a_real_convolution_over_its_limit_is_to_become_separable(
+    write: Callable[[Path, nn.Module], None],
+    is_separable: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """A convolution of 3 x 8 x 16 weights on 18 positions is advised with its figures, its separable form is not."""
+    separable = nn.Sequential(nn.Conv1d(8, 8, 3, groups=8, bias=False), nn.Conv1d(8, 16, 1, bias=False))
+    torch.manual_seed(0)
+    write(tmp_path / "model", separable if is_separable else nn.Sequential(nn.Conv1d(8, 16, 3, bias=False)))
+    words = ["check-budget", str(tmp_path / "model"), "--input-shape", "1,8,20", "--max-macs", "100"]
+    said = CliRunner().invoke(app, words).stdout
+    assert "OVER BUDGET" in said
+    advice = "as a depthwise separable convolution costs about 2,736 MACs and 152 parameters instead of 6,912 and 384"
+    assert (advice in said, "depthwise" in said) == (not is_separable, not is_separable)
+    layers = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["layers"]
+    shape = {"out_channels": 16, "in_channels": 8, "kernel": 3, "groups": 1}
+    assert (shape in [layer["convolution"] for layer in layers]) == (not is_separable)
+
+
+@pytest.mark.parametrize("width", ["\x1b[2J", "8", "x8", "8x", "8x8x8", "8x8\n"])
+def test_a_width_is_two_numbers_of_bits(width: str) -> None:
+    """A report of anything else, which a program of strangers may send, does not come into being."""
+    with pytest.raises(ValidationError):
+        Report.model_validate(OVER.model_dump() | {"macs_by_width": {width: 1}})
 
 
 def test_json_is_the_report_in_a_stable_order(check: Check) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from kwsbench.budget.audit.counting import StoredCount
 from kwsbench.budget.audit.trace import Call, Run
-from kwsbench.budget.report import Layer
+from kwsbench.budget.report import Convolution, Layer
 
 _NOT_READ = "not read"
 _STORED = "stored numbers"
@@ -30,7 +30,8 @@ def layers_of(run: Run, stored: StoredCount, extra: Mapping[str, int]) -> tuple[
     read = set(macs)
     for name in stored.by_layer:
         macs.setdefault(name, Counter())
-    layers = [_layer(name, costs, stored, is_read=name in read) for name, costs in macs.items()]
+    shapes = _convolutions(run, stored)
+    layers = [_layer(name, costs, stored, shapes.get(name), is_read=name in read) for name, costs in macs.items()]
     return (*(one for one in layers if one.macs or one.params), *_extra_layers(extra))
 
 
@@ -60,11 +61,25 @@ def _layer_of(call: Call, stored: StoredCount) -> str:
     return call.module or call.operator
 
 
-def _layer(name: str, costs: Counter[str], stored: StoredCount, *, is_read: bool) -> Layer:
+def _convolutions(run: Run, stored: StoredCount) -> dict[str, Convolution | None]:
+    """Returns the shape of the dearest convolution of each layer that has one."""
+    dearest: dict[str, Call] = {}
+    for call in run.calls:
+        name = _layer_of(call, stored)
+        if call.convolution is not None and (name not in dearest or call.macs > dearest[name].macs):
+            dearest[name] = call
+    return {name: call.convolution for name, call in dearest.items()}
+
+
+def _layer(
+    name: str, costs: Counter[str], stored: StoredCount, convolution: Convolution | None, *, is_read: bool
+) -> Layer:
     total = stored.by_layer.get(name)
     kind = costs.most_common(1)[0][0] if costs else (_STORED if is_read else _NOT_READ)
     params, weight_bytes = (total.params, total.weight_bytes) if total is not None else (0, 0)
-    return Layer(name=name, kind=kind, params=params, macs=costs.total(), weight_bytes=weight_bytes)
+    return Layer(
+        name=name, kind=kind, params=params, macs=costs.total(), weight_bytes=weight_bytes, convolution=convolution
+    )
 
 
 def _extra_layers(extra: Mapping[str, int]) -> list[Layer]:

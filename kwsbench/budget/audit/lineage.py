@@ -12,9 +12,9 @@ import hashlib
 import zlib
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
+from kwsbench.budget.reach import Reach
 from kwsbench.checkpoint.stored import View, covered_bytes, covered_elements
 
 
@@ -62,23 +62,16 @@ class Root:
         return covered_bytes(self.views)
 
     @property
+    def stored_numbers(self) -> int:
+        """Numbers that the whole storage holds at that width, read or not."""
+        numbers: int = 8 * self.storage.nbytes() // self.bits
+        return numbers
+
+    @property
     def stored_bits(self) -> int:
         """Width of one number as it is stored; integers packed several to a byte have less than 8."""
         stored = covered_elements(self.views)
         return self.bits * stored // self.params if stored and self.unpacked else self.bits
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What part of the input one value sees, along the last axis.
-
-    Attributes:
-        frames: How many frames.
-        step: Frames from one value to the next.
-    """
-
-    frames: Fraction = Fraction(1)
-    step: Fraction = Fraction(1)
 
 
 @dataclass(eq=False, slots=True)

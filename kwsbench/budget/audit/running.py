@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwsbench.budget.audit.lineage import Lineage, Reach, Record, parts_of
+from kwsbench.budget.audit.lineage import Lineage, Record, parts_of
 from kwsbench.budget.audit.operators import tensors_in
 from kwsbench.budget.audit.places import Stack
 from kwsbench.budget.audit.quantisers import Quantisers
+from kwsbench.budget.audit.recording import Recording
 from kwsbench.budget.audit.state import State
 from kwsbench.budget.audit.stored_names import Stored, address_of, stored_in
 from kwsbench.budget.audit.surroundings import AUDITED_SEED, seed_everything
 from kwsbench.budget.audit.trace import TRUTH, Run, Telling
+from kwsbench.budget.reach import Reach
 from kwsbench.checkpoint.stored import view_of
 
 
@@ -85,15 +87,16 @@ class Subject:
             starts_afresh: From the state at the start, not from that which the run before has left.
             verifies: Notice what changes unseen.
         """
-        from kwsbench.budget.audit.watch import Leaks, Watch
+        from kwsbench.budget.audit.leaks import Leaks
+        from kwsbench.budget.audit.watch import Watch
 
         run, example = Run(name), _input(probe)
         self.lineage.start_run(verifies=verifies)
         heard = self.lineage.add(example, depends=True)
         heard.reach, heard.born = Reach(), -1
         self._start(afresh=starts_afresh)
-        watch = Watch(run, self.lineage, self._stack, self.quantisers, telling)
-        with Leaks(run, self.lineage), watch:
+        recording = Recording(run, self.lineage, self._stack, self.quantisers, telling)
+        with Leaks(recording), Watch(recording):
             result = self.network(example)
         self._finish(run, result)
         return run

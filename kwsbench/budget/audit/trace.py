@@ -6,7 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kwsbench.budget.audit.lineage import Reach, Root
+from kwsbench.budget.audit.lineage import Root
+from kwsbench.budget.reach import Reach
+from kwsbench.budget.report import Convolution
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Call:
         module: Path of the innermost module that was running, where that is known.
         bits: Width of the values that are multiplied by the stored numbers, or by each other.
         reads: The stored numbers that it reads themselves.
+        convolution: Its shape, where it is a convolution with a stored weight.
     """
 
     operator: str
@@ -76,6 +79,7 @@ class Call:
     module: str = ""
     bits: int = 32
     reads: tuple[Root, ...] = ()
+    convolution: Convolution | None = None
 
 
 @dataclass

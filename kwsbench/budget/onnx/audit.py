@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from kwsbench.budget.onnx.costs import macs_of
 from kwsbench.budget.onnx.graph import Graph, Shape, Step, read_graph
+from kwsbench.budget.onnx.layers import layers_of
 from kwsbench.budget.onnx.memory import peak_bytes
-from kwsbench.budget.onnx.names import layer_of_step, layer_of_tensor
 from kwsbench.budget.onnx.operands import contradictions_told
 from kwsbench.budget.onnx.propagation import Propagation, propagate
 from kwsbench.budget.onnx.receptive_field import receptive_field
 from kwsbench.budget.onnx.second_count import inferred_shapes, second_macs
-from kwsbench.budget.onnx.stored import Inventory, inventory_of
+from kwsbench.budget.onnx.stored import inventory_of
 from kwsbench.budget.onnx.widths import follows_quantising, width_of
-from kwsbench.budget.report import Audit, Finding, Layer
+from kwsbench.budget.report import Audit, Finding
 from kwsbench.errors import InputError
 
 Execute = Callable[[bytes, Mapping[str, NDArray[Any]]], Mapping[str, Shape]]
@@ -34,22 +34,6 @@ Execute = Callable[[bytes, Mapping[str, NDArray[Any]]], Mapping[str, Shape]]
 
 _MOST_FINDINGS = 5
 _INFERENCE, _RUNTIME = "shape inference", "onnxruntime"
-
-
-@dataclass
-class _Tally:
-    """The costs of one layer, as they add up."""
-
-    params: int = 0
-    weight_bytes: int = 0
-    macs: int = 0
-    kind: str = ""
-    dearest: int = -1
-
-    def add(self, step: Step, macs: int) -> None:
-        self.macs += macs
-        if macs > self.dearest:
-            self.kind, self.dearest = step.op, macs
 
 
 @dataclass
@@ -88,7 +72,7 @@ def audit_onnx(model: Any, input_shape: Shape | None, execute: Execute | None) -
         macs_by_width=_by_width(graph, found, count.macs),
         peak_activation_bytes=peak_bytes(graph, found),
         receptive_field_frames=receptive_field(graph, found),
-        layers=_layers(graph, inventory, count.macs),
+        layers=layers_of(graph, found, inventory, count.macs),
         findings=tuple(findings),
     )
 
@@ -212,25 +196,3 @@ def _by_width(graph: Graph, found: Propagation, macs: Mapping[str, int]) -> dict
             width = width_of(step, graph, found)
             widths[width] = widths.get(width, 0) + macs[step.name]
     return widths
-
-
-def _layers(graph: Graph, inventory: Inventory, macs: Mapping[str, int]) -> tuple[Layer, ...]:
-    owned: dict[str, list[str]] = {}
-    for tensor in inventory.counted:
-        if tensor.step is not None and (owner := layer_of_tensor(tensor.name)):
-            owned.setdefault(tensor.step.name, []).append(owner)
-    layer_of = {step.name: owned.get(step.name, [layer_of_step(step)])[0] for step in graph.steps}
-    tallies: dict[str, _Tally] = {}
-    for step in graph.steps:
-        if step.name in macs:
-            tallies.setdefault(layer_of[step.name], _Tally()).add(step, macs[step.name])
-    for tensor in inventory.counted:
-        reader = layer_of.get(tensor.step.name, tensor.step.name) if tensor.step else tensor.name
-        tally = tallies.setdefault(layer_of_tensor(tensor.name) or reader, _Tally(kind="stored"))
-        tally.params += tensor.elements
-        tally.weight_bytes += tensor.num_bytes
-    return tuple(
-        Layer(name=name, kind=tally.kind, params=tally.params, macs=tally.macs, weight_bytes=tally.weight_bytes)
-        for name, tally in tallies.items()
-        if tally.params or tally.macs
-    )

@@ -162,6 +162,8 @@ def _resize(step: Step, operands: Operands, results: Results) -> int | None:
     before, after = operand(step, operands, 0).shape, results[0].shape
     resized = sum(old != new for old, new in zip(before, after, strict=True))
     mode = step.attributes.get("mode", "nearest")
+    if step.attributes.get("antialias", 0) and mode != "nearest":
+        return None  # its kernel grows with the factor
     if mode == "cubic" and resized <= 2:
         return costs.interpolation(results[0].elements, "bicubic")
     if mode != "nearest" and (mode != "linear" or resized >= len(_DIMENSIONS)):

@@ -7,30 +7,17 @@ matrix product) slides none, and leaves the receptive field as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from fractions import Fraction
 
 from kwsbench.budget.onnx.graph import Graph, Step
 from kwsbench.budget.onnx.operands import operand
 from kwsbench.budget.onnx.propagation import Propagation
 from kwsbench.budget.onnx.shapes import Window, second, window_of
+from kwsbench.budget.reach import NEIGHBOURS, Reach
 from kwsbench.checkpoint.onnx_file import names
 
 _CONVOLUTIONS = names("Conv ConvInteger ConvTranspose QLinearConv")
 _POOLS = names("AveragePool LpPool MaxPool QLinearAveragePool")
-
-
-@dataclass(frozen=True)
-class _View:
-    """What one value sees.
-
-    Attributes:
-        field: Positions of the input.
-        step: How many positions of the input lie between two neighbours.
-    """
-
-    field: Fraction = Fraction(1)
-    step: Fraction = Fraction(1)
+_RESIZERS = names("Resize Upsample")
 
 
 def receptive_field(graph: Graph, found: Propagation) -> int | None:
@@ -45,33 +32,44 @@ def receptive_field(graph: Graph, found: Propagation) -> int | None:
     Returns:
         Positions, with those in the padding: the windows may span more than the input has. None without any window.
     """
-    views = dict.fromkeys(graph.inputs, _View())
+    reaches = dict.fromkeys(graph.inputs, Reach())
     windows = []
     for step in graph.steps:
-        seen = [views[name] for name in step.inputs if name in views]
+        seen = [reaches[name] for name in step.inputs if name in reaches]
         if seen and found.knows((*step.inputs, *step.outputs)):
-            view = _after(step, found, _widest(seen))
-            views |= dict.fromkeys(step.outputs, view)
-            windows += [view] if _is_window(step, found) else []
-    return int(_widest(windows).field) if windows else None
+            reach = _after(step, found, _widest(seen))
+            reaches |= dict.fromkeys(step.outputs, reach)
+            windows += [reach] if _is_window(step, found) else []
+    return _widest(windows).frames if windows else None
 
 
-def _widest(views: Iterable[_View]) -> _View:
-    return max(views, key=lambda view: view.field)
+def _widest(reaches: Iterable[Reach]) -> Reach:
+    return max(reaches, key=lambda reach: reach.frames)
 
 
 def _is_window(step: Step, found: Propagation) -> bool:
     return step.op in _CONVOLUTIONS or (step.op in _POOLS and found.values[step.outputs[0]].shape[-1] > 1)
 
 
-def _after(step: Step, found: Propagation, view: _View) -> _View:
+def _after(step: Step, found: Propagation, before: Reach) -> Reach:
+    if step.op in _RESIZERS:
+        return _after_resizing(step, found, before)
     if step.op not in _CONVOLUTIONS | _POOLS:
-        return view
+        return before
     window = _window(step, found)
-    stride, span = Fraction(window.strides[-1]), window.extent(-1) - 1
+    stride, span = window.strides[-1], window.extent(-1) - 1
     if step.op == "ConvTranspose":
-        return _View(view.field + span // stride * view.step, view.step / stride)
-    return _View(view.field + span * view.step, view.step * stride)
+        return before.behind_transposed(span, stride)
+    return before.behind_window(span, stride)
+
+
+def _after_resizing(step: Step, found: Propagation, before: Reach) -> Reach:
+    sizes = [found.values[name].shape[-1:] for name in (step.inputs[0], step.outputs[0])]
+    mode = step.attributes.get("mode", "nearest")
+    if not all(sizes) or mode not in NEIGHBOURS:
+        return before
+    aligns_corners = step.attributes.get("coordinate_transformation_mode") == "align_corners"
+    return before.behind_resizing(mode, *(size for (size,) in sizes), aligns_corners=aligns_corners)
 
 
 def _window(step: Step, found: Propagation) -> Window:

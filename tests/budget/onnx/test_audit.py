@@ -7,6 +7,7 @@ import torch
 from onnx import TensorProto, helper
 
 from kwsbench.budget.onnx.audit import audit_onnx
+from kwsbench.budget.report import Convolution
 from kwsbench.checkpoint.onnx_file import load_graph
 from kwsbench.errors import InputError, RefusedError
 from tests.budget.onnx.models import audit_of, blocking, exported, graph_of
@@ -244,3 +245,25 @@ def test_old_operator_sets_give_axes_as_attributes() -> None:
     audit = audit_of(graph_of(body, opset=9))
     assert not blocking(audit)
     assert audit.macs == 4
+
+
+def test_a_layer_tells_the_shape_of_its_convolution() -> None:
+    """Channels and kernel come from the weight, groups from the attribute; a transposed one tells none."""
+    network = torch.nn.Sequential(
+        torch.nn.Unflatten(1, (4, 2)),
+        torch.nn.Conv2d(4, 6, (2, 3), groups=2),
+        torch.nn.ConvTranspose2d(6, 6, (1, 3)),
+        torch.nn.Conv2d(6, 5, 1),
+    )
+    layers = audit_of(exported(network, torch.zeros(1, 8, 20))).layers
+    assert {layer.name: layer.convolution for layer in layers} == {
+        "1": Convolution(out_channels=6, in_channels=4, kernel=6, groups=2),
+        "2": None,
+        "3": Convolution(out_channels=5, in_channels=6, kernel=1),
+    }
+
+
+def test_a_convolution_with_a_weight_of_the_input_tells_no_shape() -> None:
+    """What is computed from the input is no stored weight that could be made separable."""
+    layers = audit_of(graph_of("y = Conv(x, x)", X)).layers
+    assert [layer.convolution for layer in layers] == [None]

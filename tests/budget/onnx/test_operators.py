@@ -323,6 +323,7 @@ def test_an_operator_that_loses_its_formula_blocks_the_verdict(operator: str, mo
         ("i = Cast<to = 7>(x) s = ReduceMax<keepdims = 0>(i) t = ConstantOfShape(s) y = Add(x, t)", "depends on what"),
         ("y = Bernoulli(x)", "Bernoulli"),
         ('w = MatMul(x, x) y, h = RNN<hidden_size = 10, activations = ["Affine"]>(w, x, x)', "no formula"),
+        ('n = Shape(x) y = Resize<mode = "linear", antialias = 1>(x, , , n)', "no formula"),
     ],
 )
 def test_what_cannot_be_counted_blocks_the_verdict(body: str, reason: str) -> None:

@@ -37,6 +37,20 @@ NETWORKS = {
     "a pool over all frames": nn.Sequential(nn.Conv1d(4, 4, 3), nn.AvgPool1d(28), nn.Conv1d(4, 4, 1)),
     "a pool over all frames last": nn.Sequential(nn.Conv1d(4, 4, 3), nn.MaxPool1d(28), nn.Flatten(), nn.Linear(4, 2)),
     "products over time": nn.Sequential(nn.Linear(30, 20), nn.Conv1d(4, 4, 3), nn.Linear(18, 10), nn.MaxPool1d(2)),
+    "interpolated, linear": nn.Sequential(nn.Conv1d(4, 4, 3, 2), nn.Upsample(23, mode="linear"), nn.Conv1d(4, 4, 4)),
+    "interpolated, nearest": nn.Sequential(nn.Upsample(19), nn.Conv1d(4, 4, 3), nn.Upsample(scale_factor=3)),
+    "interpolated, corners": nn.Sequential(
+        nn.Upsample(11, mode="linear", align_corners=True), nn.Conv1d(4, 4, 3, 2, padding=1)
+    ),
+    "interpolated, picture": nn.Sequential(
+        nn.Unflatten(1, (1, 4)), nn.Upsample((4, 17), mode="bilinear"), nn.Conv2d(1, 1, 3), nn.MaxPool2d(2)
+    ),
+    "interpolated, cubic": nn.Sequential(
+        nn.Unflatten(1, (1, 4)), nn.Upsample((9, 13), mode="bicubic"), nn.Conv2d(1, 1, 3)
+    ),
+    "interpolated, bands only": nn.Sequential(
+        nn.Unflatten(1, (1, 4)), nn.Upsample((9, 30), mode="bicubic"), nn.Conv2d(1, 1, 3)
+    ),
     "no window": nn.Sequential(nn.Flatten(), nn.Linear(120, 3)),
 }
 
@@ -69,6 +83,22 @@ def test_the_pooling_of_integers_reaches_as_far_as_that_of_floats() -> None:
     body = "y = com.microsoft.QLinearAveragePool<kernel_shape = [3, 3]>(x, s, z, s, z)"
     data = graph_of(body, "uint8[1, 2, 6, 6] x | float s = {1}, uint8 z = {0}")
     assert audit_of(data).receptive_field_frames == 3
+
+
+@pytest.mark.parametrize(
+    ("attributes", "frames"),
+    [
+        ('mode = "nearest"', 1 + 2 * 3),
+        ('mode = "linear"', 2 + 2 * 3),
+        ('mode = "cubic"', 4 + 2 * 3),
+        ('mode = "linear", coordinate_transformation_mode = "align_corners"', 2 + 7),  # 2 x 29 / 9 is more than 6
+    ],
+)
+def test_a_resize_mixes_neighbours_and_stretches_what_follows(attributes: str, frames: int) -> None:
+    """From 30 frames to 10, a kernel of 3 reaches over 6 frames, and the mode adds the neighbours that it mixes."""
+    body = f"a = Resize<{attributes}>(x, , , n) y = Conv(a, w)"
+    stored = "int64[3] n = {1, 4, 10}, float[1, 4, 3] w = {1,1,1,1,1,1,1,1,1,1,1,1}"
+    assert audit_of(graph_of(body, f"float[1, 4, 30] x | {stored}"), run=False).receptive_field_frames == frames
 
 
 def test_without_a_window_there_is_no_receptive_field() -> None:

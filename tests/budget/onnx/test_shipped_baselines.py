@@ -111,6 +111,15 @@ def test_an_export_sees_as_many_frames_as_the_checkpoint(counted: Counted) -> No
     assert counted.onnx.receptive_field_frames == counted.checkpoint.receptive_field_frames
 
 
+def test_an_export_has_the_convolutions_of_the_checkpoint(counted: Counted) -> None:
+    """The shapes of the dearest convolutions of all layers are the same, in the same order."""
+    in_layers, in_onnx = (
+        [layer.convolution for layer in audit.layers if layer.convolution]
+        for audit in (counted.checkpoint, counted.onnx)
+    )
+    assert in_onnx == in_layers
+
+
 def test_all_shipped_networks_are_compared() -> None:
     """The list is not empty, and the first network of the course is on it."""
     assert "conv1d_sber" in NETWORKS
