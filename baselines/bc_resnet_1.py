@@ -22,14 +22,18 @@ Input: 40 log-mels, windows of 30 ms every 10 ms (three times the manifest's hop
 ships), shape (batch, 40, 101) for one second; the number of coefficients must be a multiple of 40.
 Output: one score per label; softmax makes them probabilities.
 Recipe: as published, momentum SGD (0.9) with batches of 100, 200 epochs, learning rate up to 0.1 in 5 epochs and by a
-cosine to 0, L2 penalty 1e-3, clips shifted by up to 100 ms, background noise in four clips of five; wider networks than
-this also with SpecAugment.
+cosine to 0, L2 penalty 1e-3, four clips of five shifted by up to 100 ms, and four of five with background noise; from
+tau = 1.5 on also SpecAugment: two masks of up to 19 frames, and two of up to 0, 2, 4 or 6 bands for a tau of 1.5, 2, 3
+or 6 and more.
 
 Counts: 9,232 parameters, the published 9.2k. Convolutions take 2,482,156 multiply-accumulates at the 101 frames of the
 official code and 2,408,440, the published 2.41M, at 98; the paper's own table says 3.1M and does not say what it
 counts. Normalisation, swish and means add 287,276.
 
-Deviations from the source: 1e-6 is a floor of the energies, there added to them.
+Deviations from the source: 1e-6 is a floor of the energies, there added to them; background noise lies evenly from 30
+to 70 dB below the clip, which is what amplitudes up to 0.1, there, come to in nine clips of ten; a clip is shifted or
+not whether or not it gets noise, there both or neither; masks hold the clip's mean, there 0; silence is what the
+manifest draws, there noise of any amplitude that is drawn anew in every epoch.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ import torch
 from torch import Tensor, nn
 
 from kwsbench.front_end import FrontEnd
+from kwsbench.recipe import Augmentation, Recipe
 
 SOURCE = (
     "Kim, B., Chang, S., Lee, J. and Sung, D. (2021). Broadcasted Residual Learning for Efficient Keyword Spotting."
@@ -54,6 +59,7 @@ MACS = 2_769_432
 _NUM_COEFFICIENTS = 40
 _NUM_BANDS = 5
 _STAGES = ((2, 1.0, 1), (2, 1.5, 2), (4, 2.0, 2), (4, 2.5, 1))  # blocks, width, stride over frequency
+_MASKED_BANDS = {6.0: 6, 3.0: 4, 2.0: 2, 1.5: 0}  # least tau, widest mask over frequency
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,31 @@ def front_end(_config: Config, default: FrontEnd) -> FrontEnd:
         n_fft=1 << (window - 1).bit_length(),
         num_mels=_NUM_COEFFICIENTS,
         log_floor=1e-6,
+    )
+
+
+def recipe(config: Config) -> Recipe:
+    """Returns the published recipe; SpecAugment depends on the width."""
+    widest = next((bands for tau, bands in _MASKED_BANDS.items() if config.tau >= tau), None)
+    return Recipe(
+        epochs=200,
+        batch_size=100,
+        optimiser="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=1e-3,
+        schedule="cosine",
+        warmup_epochs=5,
+        augmentation=Augmentation(
+            shift_s=0.1,
+            shift_probability=0.8,
+            noise_snr_db=(30.0, 70.0),
+            noise_probability=0.8,
+            time_masks=0 if widest is None else 2,
+            time_mask_s=0.0 if widest is None else 0.19,
+            frequency_masks=2 if widest else 0,
+            frequency_mask_bands=widest or 0,
+        ),
     )
 
 

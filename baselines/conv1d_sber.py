@@ -18,7 +18,8 @@ Counts: with the course's 5 labels 3,205 parameters and 74,832 multiply-accumula
 `thop` says 82,992, because it counts 4 per element of batch normalisation and the additions of the mean as well. Below,
 as for every baseline, they stand for 12 labels.
 
-Deviations from the source: none known. The module list is the course's, one ReLU shared there, one per place here.
+Deviations from the source: 8,000 steps are 10.5 passes over the course's 97,268 clips; here it is 11 epochs. The module
+list is the course's, one ReLU shared there, one per place here.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from kwsbench.front_end import FrontEnd
+from kwsbench.recipe import Recipe
 
 SOURCE = (
     "Speech Technology course, week 3 (2023 to 2025), baseline of the in-class competition"
@@ -63,6 +65,19 @@ def front_end(_config: Config, default: FrontEnd) -> FrontEnd:
         n_fft=window,
         num_mels=64,
         log_floor=1e-9,
+    )
+
+
+def recipe(_config: Config) -> Recipe:
+    """Returns the course's recipe."""
+    return Recipe(
+        epochs=11,
+        batch_size=128,
+        optimiser="adam",
+        learning_rate=1e-3,
+        schedule="constant",
+        clip_norm=1.0,
+        outputs_log_probabilities=True,
     )
 
 

@@ -29,6 +29,7 @@ from torch import nn
 
 from kwsbench.baseline import load_baseline
 from kwsbench.front_end import FrontEnd
+from kwsbench.recipe import Recipe
 
 _TC_RESNET8: Any = load_baseline("tc_resnet8", Path(__file__).parent)
 
@@ -49,6 +50,12 @@ Config = _TC_RESNET8.Config
 def front_end(config: Any, default: FrontEnd) -> FrontEnd:
     """Returns the front-end of `tc_resnet8`."""
     chosen: FrontEnd = _TC_RESNET8.front_end(config, default)
+    return chosen
+
+
+def recipe(config: Any) -> Recipe:
+    """Returns the recipe of `tc_resnet8`."""
+    chosen: Recipe = _TC_RESNET8.recipe(config)
     return chosen
 
 

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from kwsbench.catalogue import baseline_paths, find_baseline
 from kwsbench.errors import InputError, KwsbenchError, Problem, RefusedError, did_you_mean
 from kwsbench.front_end import FrontEnd
+from kwsbench.recipe import Recipe
 
 Setting = int | float | str | bool
 """A value of a configuration."""
@@ -32,8 +33,12 @@ Setting = int | float | str | bool
 MOST_STORED_NUMBERS = 50_000_000
 """Most numbers that the network of a baseline may store: 200 MB, a thousand times what keyword spotting needs."""
 
-_LIGHTGBM_FUNCTIONS = ("front_end", "summarise", "lightgbm_parameters")
-_TORCH_FUNCTIONS = ("front_end", "network")
+LIGHTGBM_FUNCTIONS = ("front_end", "summarise", "lightgbm_parameters")
+"""What a baseline file on LightGBM defines, besides `Config`."""
+
+TORCH_FUNCTIONS = ("front_end", "recipe", "network")
+"""What a baseline file in torch defines, besides `Config`."""
+
 _ROUNDS = ("num_boost_round", "early_stopping_rounds")
 _BOUNDS = 'metadata={"least": ..., "most": ...}'
 
@@ -63,7 +68,7 @@ class LightgbmBaseline(Protocol):
 
 
 class TorchBaseline(Protocol):
-    """What a baseline file in torch holds: an architecture and its front-end.
+    """What a baseline file in torch holds: an architecture, its front-end and how it is trained.
 
     `Config` is a frozen dataclass whose fields all have defaults, and whose numbers all have bounds. The files that
     ship also state, in literals that can be read without running them: `SOURCE` (a citation), `PUBLISHED_ACCURACY`
@@ -77,6 +82,10 @@ class TorchBaseline(Protocol):
 
     def front_end(self, config: Any, default: FrontEnd) -> FrontEnd:
         """Returns the front-end, given the manifest's."""
+        ...
+
+    def recipe(self, config: Any) -> Recipe:
+        """Returns how the network is trained: as published, where the source says it."""
         ...
 
     def network(self, config: Any, num_labels: int, num_coefficients: int, num_frames: int) -> Any:
@@ -106,9 +115,7 @@ def require_torch(baseline: Baseline) -> TorchBaseline:
 def require_lightgbm(baseline: Baseline) -> LightgbmBaseline:
     """Returns the baseline as one on LightGBM. Raises InputError where it is an architecture in torch."""
     if is_torch(baseline):
-        raise InputError(
-            f"the baseline {baseline.__file__} is an architecture in torch, and so far kwsbench trains those on LightGBM only"
-        )
+        raise InputError(f"the baseline {baseline.__file__} is an architecture in torch, expected one on LightGBM")
     return cast("LightgbmBaseline", baseline)
 
 
@@ -288,7 +295,7 @@ def _parse(text: str, field: dataclasses.Field[Any]) -> Setting:
 
 
 def _missing_functions(module: ModuleType, path: Path) -> Iterator[Problem]:
-    functions = _TORCH_FUNCTIONS if hasattr(module, "network") else _LIGHTGBM_FUNCTIONS
+    functions = TORCH_FUNCTIONS if hasattr(module, "network") else LIGHTGBM_FUNCTIONS
     for name in functions:
         if not callable(getattr(module, name, None)):
             yield Problem(str(path), f"no function {name}", f"a baseline with {', '.join(functions)} and Config")

@@ -41,6 +41,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         ["data", "show", "espeak_12"],
         ["check-budget", "--help"],
         ["export", "--help"],
+        ["baselines"],
         ["score", "{preds}", "--truth", "{truth}", "--out", "{out}"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),

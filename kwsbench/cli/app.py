@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from kwsbench import __version__
-from kwsbench.cli import INTERRUPTED, budget, data, exporting, models, options, scoring
+from kwsbench.cli import INTERRUPTED, budget, data, exporting, listing, models, options, scoring
 from kwsbench.cli.output import note
 from kwsbench.errors import InputError, KwsbenchError
 
@@ -105,6 +105,7 @@ def _root(
 
 
 app.add_typer(data.app, name="data")
+app.command(epilog=listing.EXAMPLE)(listing.baselines)
 app.command(epilog=models.TRAIN_EXAMPLE)(models.train)
 app.command(epilog=exporting.EXAMPLE)(exporting.export)
 app.command("check-budget", epilog=budget.EXAMPLE)(budget.check_budget)

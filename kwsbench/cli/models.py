@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from kwsbench.cli import options
 from kwsbench.cli.output import check_outputs, note, note_next, print_json, show
+from kwsbench.errors import InputError
+
+if TYPE_CHECKING:
+    from kwsbench.baseline import Baseline, LightgbmBaseline, TorchBaseline
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["32", "bf16"]
 
 TRAIN_EXAMPLE = options.example("train mfcc_lightgbm --manifest espeak_12")
 PREDICT_EXAMPLE = options.example(
@@ -22,41 +30,154 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration; may be given again.")
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", metavar="KEY=VALUE", help="Networks: change the recipe; may be given again."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, metavar="N", help="Networks: --recipe epochs=N, in short.")
+    ] = None,
     seed: options.Seed = 0,
     threads: Annotated[
-        int,
-        typer.Option("--threads", min=1, help="Threads that boost; one is fastest up to some 10,000 clips."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            metavar="N",
+            help="Threads. Default: 1 for LightGBM, fastest up to some 10,000 clips; torch's own choice for networks.",
+        ),
+    ] = None,
+    device: Annotated[
+        DeviceName | None, typer.Option("--device", help="Networks: where. Default: auto, the GPU where there is one.")
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option("--devices", min=1, metavar="N", help="Networks: GPUs, or processes, of a machine.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", min=1, metavar="N", help="Networks: machines that share the batches.")
+    ] = None,
+    precision: Annotated[
+        PrecisionName | None, typer.Option("--precision", help="Networks: bits. Default: 32; bf16 is mixed.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Networks: start over instead of going on with what the folder holds.")
+    ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Model to write. Default: models/MANIFEST/BASELINE.txt."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Where to write: a file for LightGBM (models/MANIFEST/BASELINE.txt), a folder for networks (models/MANIFEST/BASELINE).",
+        ),
     ] = None,
     data: options.Data = None,
     baselines: options.Baselines = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Trains a baseline on a prepared data set."""
-    from kwsbench.baseline import configure, load_baseline, require_lightgbm
+    """Trains a baseline on a prepared data set; a network goes on where an earlier run of it was stopped."""
+    from kwsbench.baseline import is_torch, load_baseline
+
+    loaded = load_baseline(baseline, baselines)
+    folder = Path(baseline).parent if baseline.endswith(".py") else baselines
+    run = _Training(manifest, tuple(settings or ()), seed, threads, output, data, folder, as_json)
+    chosen: dict[str, Any] = {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
+    if is_torch(loaded):
+        changes = (*(recipe or ()), *([f"epochs={epochs}"] if epochs is not None else []))
+        _train_network(loaded, run, changes, _given({**chosen, "fresh": fresh}))
+        return
+    _refuse_for_lightgbm(loaded, _given({"recipe": recipe, "epochs": epochs, **chosen, "fresh": fresh}))
+    _train_trees(cast("LightgbmBaseline", loaded), run)
+
+
+@dataclass(frozen=True)
+class _Training:
+    manifest: str
+    settings: tuple[str, ...]
+    seed: int
+    threads: int | None
+    output: Path | None
+    data: Path | None
+    baselines: Path | None
+    as_json: bool
+
+
+def _given(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _refuse_for_lightgbm(baseline: Baseline, given: dict[str, Any]) -> None:
+    if given:
+        names = ", ".join(f"--{name}" for name in given)
+        raise InputError(
+            f"{baseline.__name__} is a baseline on LightGBM: {names} can only be given for networks in torch"
+        )
+
+
+def _train_trees(baseline: LightgbmBaseline, run: _Training) -> None:
+    from kwsbench.baseline import configure
     from kwsbench.dataset.clips import open_dataset
     from kwsbench.dataset.places import places
-    from kwsbench.train import Boosting
-    from kwsbench.train import train as train_baseline
+    from kwsbench.train.lightgbm import Boosting
+    from kwsbench.train.lightgbm import train as train_baseline
 
-    recipe = require_lightgbm(load_baseline(baseline, baselines))
-    config = configure(recipe, settings or ())
-    dataset = open_dataset(manifest, places(data))
-    out = output or Path("models") / dataset.manifest.name / f"{recipe.__name__}.txt"
+    config = configure(baseline, run.settings)
+    dataset = open_dataset(run.manifest, places(run.data))
+    out = run.output or Path("models") / dataset.manifest.name / f"{baseline.__name__}.txt"
     check_outputs([out], {})
-    result = train_baseline(recipe, config, dataset, out, Boosting(seed, threads))
-    if as_json:
+    result = train_baseline(baseline, config, dataset, out, Boosting(run.seed, run.threads or 1))
+    if run.as_json:
         record = {"num_train_clips": result.num_train_clips, "num_rounds": result.num_rounds}
         print_json({"model": str(out), **record, "validation_accuracy": result.validation_accuracy})
         return
     accuracy = f"{100 * result.validation_accuracy:.2f} % on the validation split"
     show(f"{out}: {accuracy} after {result.num_rounds} rounds on {result.num_train_clips:,} clips")
-    folder = Path(baseline).parent if baseline.endswith(".py") else baselines
-    words = ("predict", str(out), "--manifest", manifest, "--split", "test", "-o", "preds.csv")
-    note_next(*words, data=data, baselines=folder)
+    _note_predict(out, run)
+
+
+def _train_network(baseline: TorchBaseline, run: _Training, changes: tuple[str, ...], given: dict[str, Any]) -> None:
+    from kwsbench.baseline import configure
+    from kwsbench.dataset.clips import open_dataset
+    from kwsbench.dataset.places import places
+    from kwsbench.extras import import_torch
+    from kwsbench.train.options import TrainingOptions
+    from kwsbench.train.recipes import recipe_of
+
+    config = configure(baseline, run.settings)
+    recipe = recipe_of(baseline, config, changes)
+    dataset = open_dataset(run.manifest, places(run.data))
+    out = run.output or Path("models") / dataset.manifest.name / baseline.__name__
+    check_outputs([out / "model.pt"], {})
+    import_torch()
+    from kwsbench.train.network import train_network
+    from kwsbench.train.results import BEST, LAST
+
+    chosen = TrainingOptions(run.seed, run.threads, **given)
+    result = train_network(baseline, config, recipe, dataset, out, chosen, say=note)
+    if not result.is_main:
+        return
+    best = result.best
+    if run.as_json:
+        record = {
+            "model": str(out / BEST),
+            "last": str(out / LAST),
+            "num_train_clips": result.num_train_clips,
+            "epochs": len(result.history),
+            "best_epoch": best.epoch,
+            "validation_accuracy": best.validation_accuracy,
+            "validation_balanced_accuracy": best.validation_balanced_accuracy,
+        }
+        print_json(record)
+        return
+    accuracy = f"{100 * best.validation_accuracy:.2f} % on the validation split"
+    epochs = f"epoch {best.epoch} of {len(result.history)}"
+    show(f"{out / BEST}: {accuracy} after {epochs} on {result.num_train_clips:,} clips")
+    _note_predict(out / BEST, run)
+
+
+def _note_predict(model: Path, run: _Training) -> None:
+    words = ("predict", str(model), "--manifest", run.manifest, "--split", "test", "-o", "preds.csv")
+    note_next(*words, data=run.data, baselines=run.baselines)
 
 
 def predict(
@@ -75,7 +196,6 @@ def predict(
     """Predicts the clips of a prepared data set, or of any audio files and folders."""
     from kwsbench.dataset.clips import open_dataset
     from kwsbench.dataset.places import places
-    from kwsbench.errors import InputError
     from kwsbench.predict import load_model, predict_files, predict_split
 
     if bool(inputs) == (manifest is not None):

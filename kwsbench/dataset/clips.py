@@ -152,21 +152,51 @@ def load_samples(rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.flo
     Raises:
         InputError: A file is missing or damaged; all that are are named.
     """
-    samples = np.zeros((len(rows), dataset.manifest.clip_samples), dtype=np.float32)
+    return as_heard(load_pcm(rows, dataset), rows["gain"].to_numpy())
+
+
+def load_pcm(rows: pl.DataFrame, dataset: PreparedDataset) -> NDArray[np.int16]:
+    """Reads clips as they are stored: no gain, zeros at the end where short, cut at the end where long.
+
+    Args:
+        rows: Rows of the table, from `PreparedDataset.split`.
+        dataset: The data set that they are from.
+
+    Returns:
+        16-bit samples, little-endian, shape (clips, clip_samples).
+
+    Raises:
+        InputError: A file is missing or damaged; all that are are named.
+    """
+    clips = np.zeros((len(rows), dataset.manifest.clip_samples), dtype="<i2")
     log = ProblemLog()
-    columns = rows.select("path", "start_sample", "num_samples", "gain")
-    for row, (path, start, length, gain) in zip(samples, columns.iter_rows(), strict=True):
+    columns = rows.select("path", "start_sample", "num_samples")
+    for clip, (path, start, length) in zip(clips, columns.iter_rows(), strict=True):
         file = audio_file(path)
         try:
             pcm = cut(read_pcm(dataset.audio_root / file, dataset.manifest.sample_rate_hz), Excerpt(start, length))
         except WavError as error:
             log.add("audio", error.problem(file))
             continue
-        clip = np.frombuffer(pcm, dtype="<i2").astype(np.float32) * np.float32(gain / 32768)
-        row[:] = fit_length(clip, len(row))
+        clip[:] = fit_length(np.frombuffer(pcm, dtype="<i2"), len(clip))
     if len(log):
         name = dataset.manifest.name
         raise InputError(f"{len(log)} clips cannot be read; `kwsbench data verify {name}` tells more", log.problems())
+    return clips
+
+
+def as_heard(pcm: NDArray[np.int16], gains: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turns stored clips into what is heard.
+
+    Args:
+        pcm: 16-bit samples, shape (clips, samples).
+        gains: Factor to play each clip at, shape (clips,).
+
+    Returns:
+        Samples x gain / 32768, shape (clips, samples).
+    """
+    samples = pcm.astype(np.float32)
+    samples *= (gains / 32768).astype(np.float32)[:, None]
     return samples
 
 

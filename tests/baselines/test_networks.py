@@ -23,14 +23,15 @@ from kwsbench.baseline import (
     require_torch,
 )
 from kwsbench.catalogue import baseline_paths
-from kwsbench.cli.models import train
 from kwsbench.errors import InputError
+from kwsbench.train.recipes import recipe_of
 
 ARCHITECTURES = [name for name, path in baseline_paths().items() if "def network(" in path.read_text()]
 
 WHOLE = """
 from dataclasses import dataclass, field
 from torch import nn
+from kwsbench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Config:
@@ -41,6 +42,9 @@ class Config:
 
 def front_end(config, default):
     return default
+
+def recipe(config):
+    return Recipe(epochs=config.width)
 
 def network(config, num_labels, num_coefficients, num_frames):
     return nn.Sequential(nn.Flatten(), nn.Linear(num_coefficients * num_frames, num_labels))
@@ -74,20 +78,15 @@ def test_each_kind_is_told_by_what_the_file_holds() -> None:
         require_torch(trees)
     with pytest.raises(InputError, match=r"mfcc_lightgbm\.py holds no network"):
         build_network(trees, trees.Config(), 12, 40, 101)
-    with pytest.raises(InputError, match=r"conv1d_sber\.py is an architecture in torch, and so far"):
+    with pytest.raises(InputError, match=r"conv1d_sber\.py is an architecture in torch, expected one"):
         require_lightgbm(architecture)
-
-
-def test_training_an_architecture_is_one_clear_error() -> None:
-    """`kwsbench train tc_resnet8` says before anything else that it cannot."""
-    with pytest.raises(InputError, match="so far kwsbench trains those on LightGBM only"):
-        train("tc_resnet8", "espeak_12")
 
 
 def test_all_that_a_file_lacks_is_named_at_once(tmp_path: Path) -> None:
     """Missing functions and fields without a default or without bounds come in one error."""
     changes = [
         ("def front_end", "def back_end"),
+        ("def recipe", "def receipt"),
         ('int = field(default=4, metadata={"least": 1, "most": 64})', "int = 4"),
         ('metadata={"least": 0.0, "most": 2.0}', 'metadata={"least": 0.0}'),
         ('kind: str = "plain"', "kind: tuple = ()"),
@@ -96,6 +95,7 @@ def test_all_that_a_file_lacks_is_named_at_once(tmp_path: Path) -> None:
         load_baseline(_written(tmp_path, *changes))
     assert [problem.found for problem in caught.value.problems] == [
         "no function front_end",
+        "no function recipe",
         "the field width of Config without bounds",
         "the field slope of Config without bounds",
         "the field kind of Config without a simple default",
@@ -205,6 +205,34 @@ def test_what_network_gives_has_to_be_a_module(tmp_path: Path) -> None:
     baseline = load_baseline(_written(tmp_path, ("return nn.Sequential(", "return print and (lambda *_: 0) or (")))
     with pytest.raises(InputError, match=r"gives a function, expected a torch\.nn\.Module"):
         build_network(baseline, baseline.Config(), 2, 3, 4)
+
+
+def test_the_switches_of_the_plainest_network_do_something() -> None:
+    """Batch norm and dropout are layers of `ffnn`, and its weight penalty is a weight decay of twice as much."""
+    baseline = require_torch(load_baseline("ffnn"))
+    plain, switched = baseline.Config(), configure(baseline, ["batch_norm=true", "dropout=0.2", "weight_penalty=1e-4"])
+    kinds = [
+        [type(layer).__name__ for layer in build_network(baseline, config, 12, 10, 25)] for config in (plain, switched)
+    ]
+    assert ("BatchNorm1d" in kinds[0], kinds[1].count("BatchNorm1d")) == (False, 3)
+    network = build_network(baseline, switched, 12, 10, 25)
+    assert {layer.p for layer in network if isinstance(layer, torch.nn.Dropout)} == {0.2}
+    assert (recipe_of(baseline, plain).weight_decay, recipe_of(baseline, switched).weight_decay) == (0, 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("tau", "time_masks", "frequency_masks", "bands"),
+    [(1.0, 0, 0, 0), (1.5, 2, 0, 0), (2.0, 2, 2, 2), (3.0, 2, 2, 4), (6.0, 2, 2, 6), (8.0, 2, 2, 6)],
+)
+def test_wider_bc_resnets_are_trained_with_specaugment(
+    tau: float, time_masks: int, frequency_masks: int, bands: int
+) -> None:
+    """The masks of the published code: a width drawn below 20 frames, and below 0, 1, 3, 5 or 7 bands."""
+    baseline = require_torch(load_baseline("bc_resnet_1"))
+    augmentation = recipe_of(baseline, baseline.Config(tau=tau)).augmentation
+    found = (augmentation.time_masks, augmentation.frequency_masks, augmentation.frequency_mask_bands)
+    assert found == (time_masks, frequency_masks, bands)
+    assert augmentation.time_mask_s == (0.19 if time_masks else 0)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_every_example_works_as_typed(kws: CommandLine, tiny: Tiny) -> None:
     _prepare_stand_in(kws, tiny)
     write_checkpoint(kws.folder / "model.pt")
     of_data = (("data", "sample-submission"), ("train",), ("predict",), ("score",), ("compare",), ("data",), ())
-    for words in (*of_data, ("check-budget",), ("export",)):
+    for words in (*of_data, ("baselines",), ("check-budget",), ("export",)):
         kws.works(*_example(*words))
         ran.add(words)
         if words == ("score",):

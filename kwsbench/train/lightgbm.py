@@ -1,4 +1,4 @@
-"""Trains a baseline on a prepared data set and keeps it as a checkpoint."""
+"""Trains a baseline on LightGBM on a prepared data set and keeps it as a checkpoint."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.errors import InputError
 from kwsbench.manifest import Split
 from kwsbench.progress import progress
+from kwsbench.train.labels import rows_with_all_labels
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,9 @@ class _Labelled:
 
 
 def _labelled(extractor: Extractor, dataset: PreparedDataset, split: Split) -> _Labelled:
-    rows, labels = dataset.split(split), dataset.manifest.labels
-    _check_labels(rows, dataset, split)
+    rows, labels = rows_with_all_labels(dataset, split), dataset.manifest.labels
     codes = rows["label"].cast(pl.Enum(list(labels))).to_physical().to_numpy()
     return _Labelled(features_of_rows(extractor, rows, dataset), codes)
-
-
-def _check_labels(rows: pl.DataFrame, dataset: PreparedDataset, split: Split) -> None:
-    missing = sorted(set(dataset.manifest.labels) - set(rows["label"]))
-    if missing:
-        raise InputError(f"the {split} split of {dataset.manifest.name} has no clip of {', '.join(missing)}")
 
 
 def _boost(extractor: Extractor, parameters: dict[str, Any], fitted: _Labelled, held_out: _Labelled) -> Any:
