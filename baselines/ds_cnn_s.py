@@ -21,9 +21,9 @@ multiply-accumulates in convolutions and linear layer, the published 2.66M; batc
 Deviations from the sources: the mean is over all 25 frames, as in "Hello Edge", where MLPerf's pooling of 24 x 5 drops
 the last one; padding is the same on both sides, where TensorFlow pads one frame less at the start; a frame's Fourier
 transform has as many points as its window has samples, there the next power of two; weights start as torch starts
-them. In training the learning rate is divided by ten where it was divided by five; the penalty, 1e-4 of the sum of
-squares and so a weight decay of 2e-4, is on all weights; background noise lies evenly from 30 to 70 dB below the clip,
-which is what amplitudes up to 0.1, there, come to in nine clips of ten; silence is what the manifest draws.
+them. In training the penalty, 1e-4 of the sum of squares and so a weight decay of 2e-4, is on all weights; background
+noise lies evenly from 30 to 70 dB below the clip, which is what amplitudes up to 0.1, there, come to in nine clips of
+ten; silence is what the manifest draws.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def recipe(_config: Config) -> Recipe:
         weight_decay=2e-4,
         schedule="steps",
         step_epochs=(1 / 3, 2 / 3),
+        step_factor=0.2,
         augmentation=Augmentation(shift_s=0.1, noise_snr_db=(30.0, 70.0), noise_probability=0.8),
     )
 

@@ -21,9 +21,8 @@ Counts: 79,644 parameters and 79,200 multiply-accumulates, which are the paper's
 operations (multiplications, additions and biases).
 
 Deviations from the source: a frame's Fourier transform has as many points as its window has samples, there the next
-power of two; weights start as torch starts them. In training the learning rate is divided by ten where it was divided
-by five; background noise lies evenly from 30 to 70 dB below the clip, which is what amplitudes up to 0.1, there, come
-to in nine clips of ten; silence is what the manifest draws.
+power of two; weights start as torch starts them. In training background noise lies evenly from 30 to 70 dB below the
+clip, which is what amplitudes up to 0.1, there, come to in nine clips of ten; silence is what the manifest draws.
 """
 
 from __future__ import annotations
@@ -93,6 +92,7 @@ def recipe(config: Config) -> Recipe:
         weight_decay=2 * config.weight_penalty,  # the derivative of a square
         schedule="steps",
         step_epochs=(1 / 3, 2 / 3),
+        step_factor=0.2,
         augmentation=Augmentation(shift_s=0.1, noise_snr_db=(30.0, 70.0), noise_probability=0.8),
     )
 

@@ -34,6 +34,14 @@ def train(
         list[str] | None,
         typer.Option("--recipe", metavar="KEY=VALUE", help="Networks: change the recipe; may be given again."),
     ] = None,
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="Networks: a checkpoint to learn from beside the labels; may be given again, for the mean of all.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, metavar="N", help="Networks: --recipe epochs=N, in short.")
     ] = None,
@@ -84,9 +92,10 @@ def train(
     chosen: dict[str, Any] = {"device": device, "devices": devices, "nodes": nodes, "precision": precision}
     if is_torch(loaded):
         changes = (*(recipe or ()), *([f"epochs={epochs}"] if epochs is not None else []))
-        _train_network(loaded, run, changes, _given({**chosen, "fresh": fresh}))
+        _train_network(loaded, run, changes, tuple(teachers or ()), _given({**chosen, "fresh": fresh}))
         return
-    _refuse_for_lightgbm(loaded, _given({"recipe": recipe, "epochs": epochs, **chosen, "fresh": fresh}))
+    of_networks = {"recipe": recipe, "teacher": teachers, "epochs": epochs, **chosen, "fresh": fresh}
+    _refuse_for_lightgbm(loaded, _given(of_networks))
     _train_trees(cast("LightgbmBaseline", loaded), run)
 
 
@@ -135,7 +144,9 @@ def _train_trees(baseline: LightgbmBaseline, run: _Training) -> None:
     _note_predict(out, run)
 
 
-def _train_network(baseline: TorchBaseline, run: _Training, changes: tuple[str, ...], given: dict[str, Any]) -> None:
+def _train_network(
+    baseline: TorchBaseline, run: _Training, changes: tuple[str, ...], teachers: tuple[Path, ...], given: dict[str, Any]
+) -> None:
     from kwsbench.baseline import configure
     from kwsbench.dataset.clips import open_dataset
     from kwsbench.dataset.places import places
@@ -147,13 +158,17 @@ def _train_network(baseline: TorchBaseline, run: _Training, changes: tuple[str, 
     recipe = recipe_of(baseline, config, changes)
     dataset = open_dataset(run.manifest, places(run.data))
     out = run.output or Path("models") / dataset.manifest.name / baseline.__name__
-    check_outputs([out / "model.pt"], {})
+    check_outputs(
+        [out / name for name in ("model.pt", "last.pt", "state.pt")], {f"the teacher {path}": path for path in teachers}
+    )
     import_torch()
     from kwsbench.train.network import train_network
     from kwsbench.train.results import BEST, LAST
+    from kwsbench.train.teachers import read_teacher
 
     chosen = TrainingOptions(run.seed, run.threads, **given)
-    result = train_network(baseline, config, recipe, dataset, out, chosen, say=note)
+    read = [read_teacher(path, run.baselines) for path in teachers]
+    result = train_network(baseline, config, recipe, dataset, out, chosen, note, read)
     if not result.is_main:
         return
     best = result.best

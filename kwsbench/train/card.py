@@ -16,6 +16,7 @@ from kwsbench.recipe import Augmentation, Recipe
 from kwsbench.train.history import EpochRecord, best_of
 from kwsbench.train.options import TrainingOptions
 from kwsbench.train.recipes import flat
+from kwsbench.train.teachers import Teacher
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CardFacts:
         options: Seed and precision.
         num_train_clips: Clips that it was trained on.
         num_validation_clips: Clips that the best epoch was chosen with.
+        teachers: Whom it learnt from.
     """
 
     header: ModelHeader
@@ -41,6 +43,7 @@ class CardFacts:
     options: TrainingOptions
     num_train_clips: int
     num_validation_clips: int
+    teachers: tuple[Teacher, ...] = ()
 
 
 def model_card(facts: CardFacts, history: Sequence[EpochRecord], weights: dict[str, Any]) -> str:
@@ -67,6 +70,7 @@ def model_card(facts: CardFacts, history: Sequence[EpochRecord], weights: dict[s
         _settings(facts.header.config) or "None.",
         "## Recipe",
         _settings(_told(facts.recipe)),
+        *(("## Teachers", "\n".join(map(_teacher, facts.teachers))) if facts.teachers else ()),
         "## Made with",
         _settings(_versions(facts)),
     ]
@@ -94,6 +98,15 @@ def _what(facts: CardFacts, weights: dict[str, Any]) -> str:
         f"- data: {data}, {facts.num_train_clips:,} clips for training, SHA-256 of `clips.csv` `{header.clips_sha256}`",
     ]
     return "\n".join(lines)
+
+
+def _teacher(teacher: Teacher) -> str:
+    header = teacher.header
+    config = f" ({_line(header.config)})" if header.config else ""
+    data = f"`{header.manifest}`, revision {header.revision}, SHA-256 of `clips.csv` `{header.clips_sha256}`"
+    return (
+        f"- `{header.baseline}`{config}, seed {header.seed}, trained on {data}; SHA-256 of its file `{teacher.sha256}`"
+    )
 
 
 def _told(recipe: Recipe) -> dict[str, Any]:

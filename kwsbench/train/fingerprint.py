@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from kwsbench.front_end import FrontEnd
 from kwsbench.recipe import Recipe
 from kwsbench.train.options import TrainingOptions
 from kwsbench.train.recipes import flat
+from kwsbench.train.teachers import Teacher
 
 Fingerprint = dict[str, Any]
 """By names that a person knows; the values are those of JSON."""
@@ -33,6 +34,7 @@ def fingerprint_of(  # noqa: PLR0913, PLR0917 - all that determines a run
     dataset: PreparedDataset,
     options: TrainingOptions,
     device: str,
+    teachers: Sequence[Teacher] = (),
 ) -> Fingerprint:
     """Returns what determines a run.
 
@@ -44,6 +46,7 @@ def fingerprint_of(  # noqa: PLR0913, PLR0917 - all that determines a run
         dataset: The prepared data set.
         options: Seed, precision and how many share a batch.
         device: `cpu` or `cuda`.
+        teachers: Whom it learns from, in their order.
     """
     import torch
 
@@ -53,6 +56,7 @@ def fingerprint_of(  # noqa: PLR0913, PLR0917 - all that determines a run
         **{f"--set {key}": value for key, value in dataclasses.asdict(config).items()},
         **{f"front-end {key}": value for key, value in front_end.model_dump(mode="json").items()},
         **{f"--recipe {key}": value for key, value in flat(recipe).items()},
+        **_of_teachers(teachers),
         "--manifest": f"{dataset.manifest.name}, revision {dataset.manifest.revision}",
         "sha256 of clips.csv": dataset.clips_sha256,
         "--seed": options.seed,
@@ -64,6 +68,13 @@ def fingerprint_of(  # noqa: PLR0913, PLR0917 - all that determines a run
         "version of kwsbench": __version__,
         "version of torch": str(torch.__version__),
     }
+
+
+def _of_teachers(teachers: Sequence[Teacher]) -> Fingerprint:
+    if not teachers:
+        return {}
+    codes = [_sha256_of_code(Path(teacher.baseline.__file__)) for teacher in teachers]
+    return {"--teacher": [teacher.sha256 for teacher in teachers], "code of the teachers": codes}
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Problem]:

@@ -15,7 +15,7 @@ class EpochRecord:
     Attributes:
         epoch: Its number, from 1.
         learning_rate: That of its last batch.
-        training_loss: Mean over the clips that it trained on, as augmented, with label smoothing.
+        training_loss: Mean over the clips that it trained on, as augmented, with label smoothing and teachers.
         training_accuracy: Share of them with the right label, while the weights changed.
         validation_loss: Mean cross-entropy of the validation split in nats, without label smoothing.
         validation_accuracy: Share of the validation split with the right label.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,9 @@ from kwsbench.progress import progress
 from kwsbench.recipe import Recipe
 from kwsbench.torch_front_end import torch_front_end
 from kwsbench.train.batches import Indices, batches_of_epoch, made_ahead, seeds_of_batch
-from kwsbench.train.losses import loss_of
+from kwsbench.train.losses import loss_of, soft_targets
 from kwsbench.train.optimisers import optimiser_of, schedule_of
+from kwsbench.train.teachers import Teacher
 
 _BATCHES_PER_CHECK = 16  # a GPU is waited for when a number is read from it
 
@@ -65,6 +66,23 @@ class Learnt:
     accuracy: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """A batch as it is heard.
+
+    Attributes:
+        features: What the network hears, shape (clips, coefficients, frames).
+        codes: Label codes, shape (clips,).
+        seed: Seed of the network's own draws.
+        of_teachers: What each teacher hears.
+    """
+
+    features: Tensor
+    codes: Tensor
+    seed: int
+    of_teachers: tuple[Tensor, ...]
+
+
 class Learner:
     """A network with its optimiser and its schedule.
 
@@ -75,6 +93,7 @@ class Learner:
         split: What it learns from.
         fabric: Where it is trained.
         seed: Seed of the run.
+        teachers: Whom it learns from beside the labels; they are moved to the device.
 
     Attributes:
         network: The network itself, without what Fabric puts around it.
@@ -82,12 +101,23 @@ class Learner:
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that learning takes
-        self, baseline: TorchBaseline, network: Any, recipe: Recipe, split: TrainingSplit, fabric: Any, seed: int
+        self,
+        baseline: TorchBaseline,
+        network: Any,
+        recipe: Recipe,
+        split: TrainingSplit,
+        fabric: Any,
+        seed: int,
+        teachers: Sequence[Teacher] = (),
     ) -> None:
         self.network = network
         self.optimiser = optimiser_of(recipe, network.parameters())
         self._wrapped, self._wrapped_optimiser = fabric.setup(network, self.optimiser)
-        self._hear = fabric.to_device(torch_front_end(split.front_end, split.sample_rate_hz))
+        self._teachers = tuple(teachers) if recipe.distillation and recipe.distillation.weight else ()
+        for teacher in self._teachers:
+            fabric.to_device(teacher.network)
+        front_ends = {split.front_end, *(teacher.front_end for teacher in self._teachers)}
+        self._hear = {one: fabric.to_device(torch_front_end(one, split.sample_rate_hz)) for one in front_ends}
         self._noise = None if split.noise is None else fabric.to_device(torch.from_numpy(split.noise))
         self._baseline, self._recipe, self._split, self._fabric, self._seed = baseline, recipe, split, fabric, seed
         self._steps_per_epoch = len(split.clips) // recipe.batch_size
@@ -118,20 +148,21 @@ class Learner:
         with told, progress(title, len(parts) * recipe.batch_size, "clips") as advance:
             for batch, heard in enumerate(made_ahead(self._heard, mine)):
                 learning_rate = self.optimiser.param_groups[0]["lr"]
-                sums += self._step(*heard)
+                sums += self._step(heard)
                 if batch % _BATCHES_PER_CHECK == 0 or batch == len(parts) - 1:
                     _require_finite(float(sums[0]), batch, len(parts), recipe)
                 advance(recipe.batch_size)
         loss, right = (self._fabric.all_reduce(sums, reduce_op="sum") / (len(parts) * recipe.batch_size)).tolist()
         return Learnt(learning_rate, loss, right)
 
-    def _step(self, features: Tensor, codes: Tensor, seed: int) -> Tensor:
+    def _step(self, heard: _Batch) -> Tensor:
         """Changes the weights by one batch; returns the sum of its losses and the number of right labels."""
-        torch.manual_seed(seed)
+        codes = heard.codes
+        torch.manual_seed(heard.seed)
         with errors_of(self._baseline), _memory_told(self._recipe, self._fabric.device):
-            scores = self._wrapped(features)
+            scores = self._wrapped(heard.features)
         scores = _checked(scores, (len(codes), self._split.num_labels), self._baseline)
-        loss = loss_of(scores, codes, self._recipe)
+        loss = loss_of(scores, codes, self._recipe, self._soft_targets(heard))
         self._wrapped_optimiser.zero_grad()
         self._fabric.backward(loss)
         if self._recipe.clip_norm:
@@ -143,10 +174,20 @@ class Learner:
         right = (scores.detach().argmax(dim=1) == codes).sum()
         return torch.stack([loss.detach().double() * len(codes), right.double()])
 
-    def _heard(self, part: tuple[Indices, tuple[int, int]]) -> tuple[Tensor, Tensor, int]:
-        """Returns a batch as the network is to hear it, its label codes, and the seed of the network's own draws.
+    def _soft_targets(self, heard: _Batch) -> Tensor | None:
+        if not self._teachers or self._recipe.distillation is None:
+            return None
+        scores = []
+        for teacher, features in zip(self._teachers, heard.of_teachers, strict=True):
+            with errors_of(teacher.baseline), _memory_told(self._recipe, self._fabric.device):
+                scores.append(teacher.scores(features))
+        return soft_targets(scores, self._recipe.distillation.temperature)
 
-        It runs in threads, so all that it draws comes from a generator of its own.
+    def _heard(self, part: tuple[Indices, tuple[int, int]]) -> _Batch:
+        """Returns a batch as the network and its teachers are to hear it.
+
+        All hear the same augmented samples; what is augmented on features is so for the network alone, whose features
+        they are. It runs in threads, so all that it draws comes from a generator of its own.
         """
         indices, (seed, seed_of_augmentation) = part
         augmentation, rate = self._recipe.augmentation, self._split.sample_rate_hz
@@ -155,7 +196,10 @@ class Learner:
         samples, codes = (one.to(self._fabric.device) for one in self._split.load(indices))
         with torch.no_grad():
             samples = augment_samples(samples, augmentation, self._noise, rate, generator)
-            return augment_features(self._hear(samples), augmentation, frames_per_s, generator), codes, seed
+            plain = {front_end: hear(samples) for front_end, hear in self._hear.items()}
+            features = augment_features(plain[self._split.front_end], augmentation, frames_per_s, generator)
+        of_teachers = (plain[teacher.front_end].clone() for teacher in self._teachers)  # whatever a network does to it
+        return _Batch(features, codes, seed, tuple(of_teachers))
 
 
 def _checked(scores: Any, expected: tuple[int, int], baseline: TorchBaseline) -> Tensor:

@@ -37,6 +37,7 @@ from kwsbench.train.machine import open_fabric, repeatable
 from kwsbench.train.options import TrainingOptions
 from kwsbench.train.results import CHARTS, STATE, Results, alone_in, check_folder
 from kwsbench.train.state import RunState, copied, remembered_by, remind
+from kwsbench.train.teachers import Teacher, doubts, recipe_with, require_fitting
 from kwsbench.train.validation import ValidationSplit
 
 Say = Callable[[str], None]
@@ -73,6 +74,7 @@ def train_network(  # noqa: PLR0913, PLR0917 - what is trained, how, on what, an
     folder: Path,
     options: TrainingOptions = TrainingOptions(),  # noqa: B008 - frozen
     say: Say = lambda _: None,
+    teachers: Sequence[Teacher] = (),
 ) -> TrainedNetwork:
     """Trains a network by its recipe, or goes on with a run that was stopped.
 
@@ -85,22 +87,25 @@ def train_network(  # noqa: PLR0913, PLR0917 - what is trained, how, on what, an
             `tensorboard`.
         options: Seed, processors, precision, whether to start over.
         say: Is told where the run stands.
+        teachers: Whom it learns from beside the labels, as `Recipe.distillation` says, or a default one.
 
     Returns:
         What it gave; at once, where an earlier run was finished.
 
     Raises:
-        InputError: A split or label is missing, the recipe does not fit the data, the folder holds a run with other
-            settings or a damaged state, a library or a GPU is missing, the loss becomes infinite, or memory or disk
-            run out. What was trained before is kept.
+        InputError: A split or label is missing, the recipe does not fit the data, a teacher does not fit or there is
+            none for a recipe that needs one, the folder holds a run with other settings or a damaged state, a library
+            or a GPU is missing, the loss becomes infinite, or memory or disk run out. What was trained before is kept.
         RefusedError: The state in the folder could do harm.
     """
     check_folder(folder)
     _require_clips(dataset, recipe, options)
+    require_fitting(teachers, dataset.manifest)
+    recipe = recipe_with(recipe, teachers)
     with repeatable(options.num_threads):
         fabric = open_fabric(options)
         with alone_in(folder) if fabric.is_global_zero else nullcontext():
-            return _Run(baseline, config, recipe, dataset, folder, options, fabric, say).train()
+            return _Run(baseline, config, recipe, dataset, folder, options, fabric, say, tuple(teachers)).train()
 
 
 class _Run:
@@ -116,9 +121,12 @@ class _Run:
         options: TrainingOptions,
         fabric: Any,
         say: Say,
+        teachers: tuple[Teacher, ...],
     ) -> None:
         self._fabric, self._folder, self._is_main = fabric, folder, fabric.is_global_zero
         self._say: Say = say if self._is_main else lambda _: None
+        for doubt in doubts(teachers, dataset.clips_sha256):
+            self._say(doubt)
         recipe, noise = _as_far_as_there_is_noise(recipe, dataset, self._say)
         self._recipe = recipe
         with errors_of(baseline):
@@ -131,15 +139,17 @@ class _Run:
             seed=options.seed,
             clips_sha256=dataset.clips_sha256,
         )
-        fingerprint = fingerprint_of(baseline, config, front_end, recipe, dataset, options, fabric.device.type)
-        facts = _card_facts(header, baseline, recipe, dataset, options)
+        fingerprint = fingerprint_of(
+            baseline, config, front_end, recipe, dataset, options, fabric.device.type, teachers
+        )
+        facts = replace(_card_facts(header, baseline, recipe, dataset, options), teachers=teachers)
         self._results = Results(folder, facts, fingerprint)
         earlier = None if options.fresh else self._results.earlier()
         split = _training_split(dataset, front_end, noise, fabric)
         self._validation = _validation_split(dataset, front_end) if self._is_main else None
         torch.manual_seed(options.seed)
         network = build_network(baseline, config, len(header.labels), *input_shape_of(header))
-        self._learner = Learner(baseline, network, recipe, split, fabric, options.seed)
+        self._learner = Learner(baseline, network, recipe, split, fabric, options.seed, teachers)
         self._state = self._begun() if earlier is None else self._gone_on(earlier)
 
     def train(self) -> TrainedNetwork:

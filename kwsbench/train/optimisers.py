@@ -52,7 +52,7 @@ def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int]
         if recipe.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / (total - warm))))
         if recipe.schedule == "steps":
-            return float(0.1 ** sum(step >= share * total for share in recipe.step_epochs))
+            return float(recipe.step_factor ** sum(step >= share * total for share in recipe.step_epochs))
         return 1.0
 
     return factor

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from kwsbench.baseline import TorchBaseline, errors_of
 from kwsbench.errors import InputError, Problem, did_you_mean
-from kwsbench.recipe import Augmentation, Recipe
+from kwsbench.recipe import Augmentation, Distillation, Recipe
 
-_AUGMENTATION = "augmentation"
+_PARTS: Mapping[str, type[Any]] = MappingProxyType({"augmentation": Augmentation, "distillation": Distillation})
+"""Fields of a recipe that have fields of their own."""
+
 _Range = tuple[float, float]
 
 
@@ -23,8 +25,8 @@ def recipe_of(baseline: TorchBaseline, config: Any, settings: Iterable[str] = ()
     Args:
         baseline: The baseline.
         config: An instance of its `Config`.
-        settings: `key=value` with the fields of `Recipe`, and those of its augmentation as `augmentation.shift_s`;
-            ranges and lists are written `0,15`.
+        settings: `key=value` with the fields of `Recipe`, and those of its augmentation and distillation as
+            `augmentation.shift_s`, `distillation.weight`; ranges and lists are written `0,15`.
 
     Raises:
         InputError: The baseline states none, or a setting names no field or has a value that cannot be used.
@@ -53,27 +55,30 @@ def configure_recipe(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def _changed(recipe: Recipe, values: Mapping[str, Any]) -> tuple[Recipe, list[Problem]]:
-    own = {key: value for key, value in values.items() if "." not in key}
-    heard = {key.partition(".")[2]: value for key, value in values.items() if "." in key}
-    try:
-        augmentation = dataclasses.replace(recipe.augmentation, **heard)
-    except ValueError as error:
-        return recipe, [Problem(_AUGMENTATION, str(error))]
-    changed = dataclasses.replace(recipe, **own, augmentation=augmentation)
-    return changed, _out_of_bounds(changed)
+    changed = dataclasses.replace(recipe, **{key: value for key, value in values.items() if "." not in key})
+    problems = []
+    for name, kind in _PARTS.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
+        try:
+            part = dataclasses.replace(getattr(recipe, name) or kind(), **own)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
+            continue
+        changed = dataclasses.replace(changed, **({name: part} if own else {}))
+    return changed, [*problems, *_out_of_bounds(changed)]
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
     """Returns the fields of a recipe by the keys that settings use, ranges and lists as lists."""
     fields = dataclasses.asdict(recipe)
-    heard = {f"{_AUGMENTATION}.{key}": value for key, value in fields.pop(_AUGMENTATION).items()}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in (fields | heard).items()}
+    parts = {f"{name}.{key}": value for name in _PARTS for key, value in (fields.pop(name) or {}).items()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in (fields | parts).items()}
 
 
 def _kinds() -> dict[str, Any]:
-    kinds = typing.get_type_hints(Recipe)
-    del kinds[_AUGMENTATION]
-    return kinds | {f"{_AUGMENTATION}.{key}": kind for key, kind in typing.get_type_hints(Augmentation).items()}
+    own = {key: kind for key, kind in typing.get_type_hints(Recipe).items() if key not in _PARTS}
+    parts = [(name, typing.get_type_hints(part)) for name, part in _PARTS.items()]
+    return own | {f"{name}.{key}": kind for name, kinds in parts for key, kind in kinds.items()}
 
 
 def _parsed(settings: Iterable[str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -93,9 +98,9 @@ def _parsed(settings: Iterable[str]) -> tuple[dict[str, Any], list[Problem]]:
     return values, problems
 
 
-def _meant(key: str, kinds: Iterable[str]) -> str:
-    whole = f"{_AUGMENTATION}.{key}"
-    return did_you_mean(whole if whole in kinds else key, kinds)
+def _meant(key: str, kinds: Collection[str]) -> str:
+    whole = (f"{name}.{key}" for name in _PARTS)
+    return did_you_mean(next((one for one in whole if one in kinds), key), kinds)
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -142,13 +147,14 @@ _BOUNDS: Mapping[str, tuple[_Holds, str]] = MappingProxyType(
         **dict.fromkeys(_NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
         "learning_rate": (lambda value: value > 0, "more than 0"),
         "label_smoothing": (lambda value: 0 <= value < 1, "0 or more, and less than 1"),
+        "step_factor": (lambda value: 0 < value < 1, "more than 0 and less than 1"),
         "step_epochs": (lambda value: all(0 <= share <= 1 for share in value), "shares from 0 to 1"),
     }
 )
 
 
 def _out_of_bounds(recipe: Recipe) -> list[Problem]:
-    """Names what is out of bounds; the augmentation looks after its own."""
+    """Names what is out of bounds; augmentation and distillation look after their own."""
     return [
         Problem(key, repr(getattr(recipe, key)), expected)
         for key, (holds, expected) in _BOUNDS.items()

@@ -150,6 +150,18 @@ def test_several_processes_share_the_batches(school: CommandLine) -> None:
     load_network(read_model_file(school.folder / "two/model.pt"))
 
 
+def test_a_trained_network_teaches_and_is_not_written_over(school: CommandLine) -> None:
+    """Both of its checkpoints teach a student, in two processes; a student in the same folder is an error."""
+    school.works(*TRAIN, "--epochs", "1")
+    before = _models(school)
+    teachers = ("--teacher", f"{FOLDER}/model.pt", "--teacher", f"{FOLDER}/last.pt")
+    school.fails(2, *TRAIN, "--fresh", *teachers[2:], says=["last.pt: it is the teacher", "would be lost"])
+    school.works(*TRAIN, *teachers, "--devices", "2", "--epochs", "1", "--device", "cpu", "-o", "student")
+    assert _models(school) == before
+    card = (school.folder / "student/card.md").read_text(encoding="utf-8")
+    assert card.partition("## Teachers")[2].count("- `tiny_network`") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -157,6 +169,10 @@ def test_several_processes_share_the_batches(school: CommandLine) -> None:
         (("tiny", "--epochs", "3"), "--epochs can only be given for networks"),
         (("tiny", "--recipe", "epochs=3", "--fresh"), "--recipe, --fresh can only be given for networks"),
         (("tiny", "--device", "cpu"), "--device can only be given for networks"),
+        (("tiny", "--teacher", "model.pt"), "--teacher can only be given for networks"),
+        (("tiny_network", "--teacher", "none.pt"), "cannot read the model none.pt: no such file"),
+        (("tiny_network", "--teacher", "models/tiny/tiny.txt"), "(lightgbm) cannot teach: it is no network in torch"),
+        (("tiny_network", "--recipe", "distillation.temperature=2"), "name one with --teacher MODEL"),
     ],
 )
 def test_wrong_usage_is_one_error(words: tuple[str, ...], said: str, kws: CommandLine, baselines: tuple) -> None:

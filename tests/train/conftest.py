@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.recipe import Recipe
 from kwsbench.train.network import TrainedNetwork, train_network
 from kwsbench.train.options import TrainingOptions
+from kwsbench.train.teachers import Teacher
 from tests.conftest import REPOSITORY, Tiny
 
 BASELINE = REPOSITORY / "tests/baselines_for_tests/tiny_network.py"
@@ -42,11 +44,14 @@ class School:
         """Returns the small network's recipe with changes."""
         return dataclasses.replace(self.baseline.recipe(self.config), **changes)
 
-    def train(self, name: str, recipe: Recipe | None = None, **options: Any) -> TrainedNetwork:
+    def train(
+        self, name: str, recipe: Recipe | None = None, teachers: Sequence[Teacher] = (), **options: Any
+    ) -> TrainedNetwork:
         """Trains into a folder of this name."""
         chosen, folder = TrainingOptions(**{"device": "cpu", **options}), self.root / name
+        recipe = recipe or self.recipe()
         return train_network(
-            self.baseline, self.config, recipe or self.recipe(), self.dataset, folder, chosen, self.said.append
+            self.baseline, self.config, recipe, self.dataset, folder, chosen, self.said.append, teachers
         )
 
 

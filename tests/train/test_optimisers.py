@@ -49,10 +49,12 @@ def test_the_cosine_is_torch_s() -> None:
     assert _rates_of(recipe) == pytest.approx(_rates(oracle, 4 * STEPS))
 
 
-def test_the_steps_are_torch_s() -> None:
-    """The rates of `steps` are those of MultiStepLR."""
-    recipe = Recipe(epochs=4, learning_rate=0.1, schedule="steps", step_epochs=(0.5, 0.75))
-    oracle = torch.optim.lr_scheduler.MultiStepLR(optimiser_of(recipe, [_parameter()]), [2 * STEPS, 3 * STEPS])
+@pytest.mark.parametrize("factor", [0.1, 0.2])
+def test_the_steps_are_torch_s(factor: float) -> None:
+    """The rates of `steps` are those of MultiStepLR: multiplied by the factor of the recipe at each step."""
+    recipe = Recipe(epochs=4, learning_rate=0.1, schedule="steps", step_epochs=(0.5, 0.75), step_factor=factor)
+    milestones = [2 * STEPS, 3 * STEPS]
+    oracle = torch.optim.lr_scheduler.MultiStepLR(optimiser_of(recipe, [_parameter()]), milestones, factor)
     assert _rates_of(recipe) == pytest.approx(_rates(oracle, 4 * STEPS))
 
 
@@ -84,3 +86,8 @@ def test_a_schedule_that_goes_on_gives_the_same_numbers(done: int) -> None:
     recipe = Recipe(epochs=4, learning_rate=0.1, warmup_epochs=1)
     optimiser = optimiser_of(recipe, [_parameter()])
     assert _rates(schedule_of(recipe, optimiser, STEPS, done), 4 * STEPS - done) == _rates_of(recipe)[done:]
+
+
+def test_the_steps_divide_by_ten_where_the_recipe_does_not_say() -> None:
+    """The factor is 0.1 by default."""
+    assert Recipe(epochs=1).step_factor == 0.1

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from kwsbench.errors import InputError
-from kwsbench.recipe import Augmentation, Recipe
+from kwsbench.recipe import Augmentation, Distillation, Recipe
 from kwsbench.train.recipes import configure_recipe, flat, recipe_of
 
 RECIPE = Recipe(epochs=3, augmentation=Augmentation(shift_s=0.1))
+DISTILLED = Recipe(epochs=3, distillation=Distillation(temperature=2.0, weight=0.3))
 
 
 def test_every_kind_of_field_can_be_set() -> None:
@@ -33,12 +34,21 @@ def test_without_settings_it_is_the_recipe() -> None:
     assert configure_recipe(RECIPE, []) == RECIPE
 
 
-def test_the_keys_of_a_flat_recipe_are_those_of_settings() -> None:
+@pytest.mark.parametrize("recipe", [RECIPE, DISTILLED])
+def test_the_keys_of_a_flat_recipe_are_those_of_settings(recipe: Recipe) -> None:
     """Every key that `flat` gives can be set to what it gives."""
     shown = {
-        key: ",".join(map(str, value)) if isinstance(value, list) else value for key, value in flat(RECIPE).items()
+        key: ",".join(map(str, value)) if isinstance(value, list) else value for key, value in flat(recipe).items()
     }
-    assert configure_recipe(Recipe(epochs=1), [f"{key}={value}" for key, value in shown.items()]) == RECIPE
+    assert configure_recipe(Recipe(epochs=1), [f"{key}={value}" for key, value in shown.items()]) == recipe
+
+
+def test_distillation_can_be_set_in_every_recipe() -> None:
+    """A setting changes the distillation that a recipe has, or the default one where it has none."""
+    changed = configure_recipe(DISTILLED, ["distillation.form=inverse_square"])
+    assert changed.distillation == Distillation(temperature=2.0, weight=0.3, form="inverse_square")
+    assert configure_recipe(RECIPE, ["distillation.weight=0.5"]).distillation == Distillation(weight=0.5)
+    assert configure_recipe(RECIPE, ["epochs=4"]).distillation is None
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,12 @@ def test_the_keys_of_a_flat_recipe_are_those_of_settings() -> None:
         ("augmentation.noise_probability=1.5", "noise_probability is 1.5, not between 0 and 1"),
         ("augmentation.speed=0,1", "speed is (0.0, 1.0), not between"),
         ("clip_norm=-1", "expected at least 0"),
+        ("step_factor=1", "expected more than 0 and less than 1"),
+        ("distillation=2", "expected a field of the recipe"),
+        ("temperature=2", "did you mean 'distillation.temperature'"),
+        ("distillation.temperature=0", "temperature is 0.0, not between 0.1 and 100"),
+        ("distillation.weight=1.5", "weight is 1.5, not between 0 and 1"),
+        ("distillation.form=kl", "expected hinton or inverse_square"),
     ],
 )
 def test_what_cannot_be_used_is_named(setting: str, said: str) -> None:
@@ -88,3 +104,9 @@ def test_a_baseline_without_a_recipe_says_so() -> None:
         recipe_of(_baseline(recipe=lambda _: {}), None)
     with pytest.raises(InputError, match=r"some\.py failed: AttributeError"):
         recipe_of(_baseline(recipe=lambda config: config.nothing), None)
+
+
+def test_a_distillation_that_does_not_exist_is_an_error() -> None:
+    """A baseline file that misspells the form is told."""
+    with pytest.raises(ValueError, match="form is 'tucker', not one of hinton, inverse_square"):
+        Distillation(form="tucker")  # type: ignore[arg-type]
