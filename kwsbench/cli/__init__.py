@@ -1,4 +1,4 @@
-"""The command line: `kwsbench data`, `baselines`, `train`, `predict`, `score`, `compare`, `check-budget`, `export`."""
+"""The command line: `kwsbench data`, `baselines`, `train`, `predict`, `listen`, `score`, `compare`, `check-budget`, `export`."""
 
 import os
 import sys

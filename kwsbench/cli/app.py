@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from kwsbench import __version__
-from kwsbench.cli import INTERRUPTED, budget, data, exporting, listing, models, options, scoring
+from kwsbench.cli import INTERRUPTED, budget, data, exporting, listening, listing, models, options, scoring
 from kwsbench.cli.output import note
 from kwsbench.errors import InputError, KwsbenchError
 
@@ -110,5 +110,6 @@ app.command(epilog=models.TRAIN_EXAMPLE)(models.train)
 app.command(epilog=exporting.EXAMPLE)(exporting.export)
 app.command("check-budget", epilog=budget.EXAMPLE)(budget.check_budget)
 app.command(epilog=models.PREDICT_EXAMPLE)(models.predict)
+app.command(epilog=listening.EXAMPLE)(listening.listen)
 app.command(epilog=scoring.SCORE_EXAMPLE)(scoring.score)
 app.command(epilog=scoring.COMPARE_EXAMPLE)(scoring.compare)
