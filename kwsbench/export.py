@@ -22,12 +22,13 @@ from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format, read_model_file
 from kwsbench.checkpoint.network import NetworkCheckpoint
 from kwsbench.checkpoint.onnx_file import METADATA_KEY
-from kwsbench.dataset.clips import open_dataset
+from kwsbench.dataset.clips import PreparedDataset, open_dataset
 from kwsbench.dataset.few_clips import few_clips, few_clips_if_prepared
 from kwsbench.dataset.places import places
 from kwsbench.errors import CheckFailedError, InputError, RefusedError
 from kwsbench.features import extract
 from kwsbench.files import replacing
+from kwsbench.quantise import integer_graph, is_trained_with_rounding, rounded_after_training
 from kwsbench.runtime.networks import input_shape_of, network_of_checkpoint
 from kwsbench.runtime.scores import Scores, score_inputs, score_with_network
 from kwsbench.sandbox import unavailable_reason
@@ -35,8 +36,23 @@ from kwsbench.sandbox import unavailable_reason
 SUFFIXES = {Format.ONNX: ".onnx", Format.EXPORTED_PROGRAM: ".pt2", Format.TORCHSCRIPT: ".ts.pt"}
 """What each format's files end in."""
 
+SUFFIX_IN_8_BITS = ".int8.onnx"
+"""What the file of a network that was rounded after training ends in."""
+
 TOLERANCE = 1e-4
 """Most by which a score of an export may differ from the original's."""
+
+TOLERANCE_IN_INTEGERS = 0.1
+"""Most by which the scores of a network that was trained with rounding may differ in its export.
+
+It is the root mean square of the differences, as a part of the standard deviation of the original's scores: where a sum
+lies between two integers, one program rounds it up and the other down, and a single score may be far off.
+"""
+
+TOLERANCE_AFTER_ROUNDING = 0.2
+"""The same for a network that was rounded after training, which learned nothing of it."""
+
+_ENDS = ("features", "scores")
 
 
 @dataclass(frozen=True)
@@ -48,12 +64,14 @@ class Exported:
         format: What it is.
         num_clips: Clips that it was compared on.
         largest_difference: The largest difference between its scores and the original's on them.
+        equal_labels: Share of these clips that it gives the original's label.
     """
 
     path: Path
     format: Format
     num_clips: int
     largest_difference: float
+    equal_labels: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +97,38 @@ def comparison_clips(header: ModelHeader, manifest: str | None, data: Path | Non
         clips = few_clips_if_prepared(header.manifest, num_clips, data)
     else:
         dataset = open_dataset(manifest, places(data))
+        _require_same_sound(dataset, header)
         clips = few_clips(dataset, num_clips)
-        if (dataset.manifest.sample_rate_hz, clips.shape[1]) != (header.sample_rate_hz, header.clip_samples):
-            raise InputError(f"the clips of {manifest} have another rate or length than those that the model hears")
     real = clips is not None and clips.shape[1] == header.clip_samples
     if clips is None or not real:
         clips = np.stack(list(waveforms(header.sample_rate_hz, header.clip_samples).values()))
     return ComparisonClips(extract(clips, header.front_end, header.sample_rate_hz), real)
+
+
+def calibration_clips(
+    header: ModelHeader, manifest: str | None, data: Path | None, num_clips: int
+) -> NDArray[np.float32]:
+    """Returns what real clips of the training split sound like to a model, shape (clips, coefficients, frames).
+
+    Raises:
+        InputError: The manifest that was asked for, or the one that the model was trained on, is not prepared, or its
+            clips are not what the model hears.
+    """
+    here = places(data)
+    if manifest is None and not here.is_prepared(header.manifest):  # a name from a model is never taken for a path
+        raise InputError(
+            f"rounding a network after its training takes real clips, and {header.manifest} is not prepared here;"
+            " name a prepared data set with --manifest"
+        )
+    dataset = open_dataset(manifest or header.manifest, here)
+    _require_same_sound(dataset, header)
+    return extract(few_clips(dataset, num_clips, "train"), header.front_end, header.sample_rate_hz)
+
+
+def _require_same_sound(dataset: PreparedDataset, header: ModelHeader) -> None:
+    found = dataset.manifest
+    if (found.sample_rate_hz, found.clip_samples) != (header.sample_rate_hz, header.clip_samples):
+        raise InputError(f"the clips of {found.name} have another rate or length than those that the model hears")
 
 
 def export(
@@ -95,6 +138,9 @@ def export(
     baselines: Path | None = None,
 ) -> Iterator[Exported]:
     """Writes exports of a checkpoint, each read again and compared with the original before it is written.
+
+    The scores of an export are the original's within `TOLERANCE`; those of a network that was trained with rounding,
+    whose ONNX export computes with integers, within `TOLERANCE_IN_INTEGERS`.
 
     Args:
         checkpoint: The model.
@@ -113,11 +159,41 @@ def export(
     _require_readers(outputs)
     network = network_of_checkpoint(checkpoint, baselines).eval()
     expected = score_with_network(network, inputs)
+    is_exact = not is_trained_with_rounding(network)
+    comparison = _Comparison(inputs, expected, TOLERANCE if is_exact else TOLERANCE_IN_INTEGERS, is_exact)
     for format_, path in outputs.items():
-        with replacing(path) as temporary:
-            temporary.write_bytes(_exported(format_, network, checkpoint))
-            difference = _difference(temporary, path, inputs, expected)
-        yield Exported(path, format_, len(inputs), difference)
+        yield comparison.written(_exported(format_, network, checkpoint), format_, path)
+
+
+def export_in_8_bits(
+    checkpoint: NetworkCheckpoint,
+    inputs: NDArray[np.float32],
+    calibration: NDArray[np.float32],
+    path: Path,
+    baselines: Path | None = None,
+) -> Exported:
+    """Writes a network in floating point as ONNX in 8 bits, after it is read again and compared with the original.
+
+    Args:
+        checkpoint: The model.
+        inputs: What the clips to compare on sound like to it, shape (clips, coefficients, frames).
+        calibration: What clips of the training split sound like to it: the ranges of activations are measured on them.
+        path: Where the export goes.
+        baselines: Folder of the baselines that the checkpoint may name.
+
+    Raises:
+        InputError: The network cannot be made or cannot be exported, or it was trained with rounding.
+        CheckFailedError: Its scores differ by more than `TOLERANCE_AFTER_ROUNDING`; it is not written.
+    """
+    network = network_of_checkpoint(checkpoint, baselines).eval()
+    if is_trained_with_rounding(network):
+        raise InputError(f"{checkpoint.header.baseline} was trained with rounding: --to onnx writes its integers")
+    expected = score_with_network(network, inputs)
+    graph = _exported(Format.ONNX, network, checkpoint)
+    with _failures_told(checkpoint.header, "onnx in 8 bits"):
+        rounded = _with_header(rounded_after_training(graph, calibration), checkpoint.header.model_dump_json())
+    comparison = _Comparison(inputs, expected, TOLERANCE_AFTER_ROUNDING, is_exact=False)
+    return comparison.written(rounded, Format.ONNX, path)
 
 
 def _require_readers(formats: Iterable[Format]) -> None:
@@ -130,15 +206,47 @@ def _require_readers(formats: Iterable[Format]) -> None:
         )
 
 
-def _difference(file: Path, name: Path, inputs: NDArray[np.float32], expected: Scores) -> float:
-    """Runs an export as anyone would, and returns by how much its scores differ."""
-    found = score_inputs(dataclasses.replace(read_model_file(file), path=name), inputs)
-    if found.shape != expected.shape:
-        raise CheckFailedError(f"{name} gives scores of shape {found.shape} instead of {expected.shape}; not written")
-    difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:
-        raise CheckFailedError(f"the scores of {name} differ by {difference:.2g} (at most {TOLERANCE:g}); not written")
-    return difference
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """What an export is held against.
+
+    Attributes:
+        inputs: What clips sound like to the model.
+        expected: The original's scores of them.
+        tolerance: Most by which an export's scores may differ.
+        is_exact: It is the largest difference; else their root mean square, as a part of the scores' deviation.
+    """
+
+    inputs: NDArray[np.float32]
+    expected: Scores
+    tolerance: float
+    is_exact: bool
+
+    def written(self, data: bytes, format_: Format, path: Path) -> Exported:
+        """Writes an export if, run as anyone would run it, it gives the expected scores."""
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+            found = score_inputs(dataclasses.replace(read_model_file(temporary), path=path), self.inputs)
+            self._check(found, path)
+        equal = float(np.mean(found.argmax(axis=1) == self.expected.argmax(axis=1)))
+        return Exported(path, format_, len(found), float(np.abs(found - self.expected).max()), equal)
+
+    def _check(self, found: Scores, path: Path) -> None:
+        if found.shape != self.expected.shape:
+            raise CheckFailedError(
+                f"{path} gives scores of shape {found.shape} instead of {self.expected.shape}; not written"
+            )
+        difference = self._difference(found)
+        if not difference <= self.tolerance:
+            unit = "" if self.is_exact else " of their deviation"
+            raise CheckFailedError(
+                f"the scores of {path} differ by {difference:.2g}{unit} (at most {self.tolerance:g}); not written"
+            )
+
+    def _difference(self, found: Scores) -> float:
+        if self.is_exact:
+            return float(np.abs(found - self.expected).max())
+        return float(np.sqrt(np.mean((found - self.expected) ** 2)) / max(self.expected.std(), TOLERANCE))
 
 
 def _exported(format_: Format, network: Any, checkpoint: NetworkCheckpoint) -> bytes:
@@ -148,18 +256,37 @@ def _exported(format_: Format, network: Any, checkpoint: NetworkCheckpoint) -> b
     # Two clips, since one would let the tracers take the batch for a constant.
     example = torch.zeros(2, *input_shape_of(header))
     make = {
-        Format.ONNX: _to_onnx,
+        Format.ONNX: _to_integers if is_trained_with_rounding(network) else _to_onnx,
         Format.EXPORTED_PROGRAM: _to_exported_program,
         Format.TORCHSCRIPT: _to_torchscript,
     }[format_]
+    with _failures_told(header, format_):
+        return make(network, example, header.model_dump_json())
+
+
+@contextlib.contextmanager
+def _failures_told(header: ModelHeader, format_: str) -> Iterator[None]:
+    """Quietens the exporters, and turns what they raise into one message."""
     with _quiet():
         try:
-            return make(network, example, header.model_dump_json())
+            yield
+        except InputError:
+            raise
         except ImportError as error:
             raise InputError(f"{error}; run `pip install 'kwsbench[export]'`") from error
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"torch cannot export {header.baseline} as {format_}: {reason}") from error
+
+
+def _to_integers(network: Any, example: Any, header: str) -> bytes:
+    return _with_header(integer_graph(network, example, *_ENDS), header)
+
+
+def _with_header(model: Any, header: str) -> bytes:
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, header
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _to_onnx(network: Any, example: Any, header: str) -> bytes:
@@ -170,16 +297,13 @@ def _to_onnx(network: Any, example: Any, header: str) -> bytes:
         (example,),
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
-        input_names=["features"],
-        output_names=["scores"],
+        input_names=[_ENDS[0]],
+        output_names=[_ENDS[1]],
         verbose=False,
     )
     if program is None:
         raise InputError("torch gave no ONNX program")
-    model = program.model_proto
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, header
-    return bytes(model.SerializeToString(deterministic=True))
+    return _with_header(program.model_proto, header)
 
 
 def _to_exported_program(network: Any, example: Any, header: str) -> bytes:

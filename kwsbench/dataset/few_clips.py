@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 from kwsbench.dataset.clips import PreparedDataset, load_samples, open_dataset
 from kwsbench.dataset.places import places
 from kwsbench.errors import InputError
+from kwsbench.manifest import Split
 
 
-def few_clips(dataset: PreparedDataset, num_clips: int) -> NDArray[np.float32]:
+def few_clips(dataset: PreparedDataset, num_clips: int, split: Split | None = None) -> NDArray[np.float32]:
     """Returns at most `num_clips` clips, shape (clips, samples), label after label, the first by path of each.
 
+    Args:
+        dataset: The data set.
+        num_clips: How many.
+        split: Only clips of this split.
+
     Raises:
-        InputError: Audio is missing or damaged.
+        InputError: Audio is missing or damaged, or the split has no clips.
     """
+    clips = dataset.clips if split is None else dataset.split(split)
     known = pl.col("label").is_in(list(dataset.manifest.labels))  # the host keeps some
-    rows = dataset.clips.filter(known).sort("path").with_columns(turn=pl.int_range(pl.len()).over("label"))
+    rows = clips.filter(known).sort("path").with_columns(turn=pl.int_range(pl.len()).over("label"))
     order = pl.col("label").cast(pl.Enum(list(dataset.manifest.labels)))
     return load_samples(rows.sort("turn", order).head(num_clips).drop("turn"), dataset)
 

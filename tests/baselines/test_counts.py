@@ -116,6 +116,17 @@ def tc_resnet(*channels: int) -> Tally:
     return tally
 
 
+def tc_resnet_int8(*channels: int) -> Tally:
+    """`tc_resnet`, batch normalisation of the input, and a division for each value that is quantised."""
+    tally, frames = tc_resnet(*channels), 98
+    tally.norm(frames, 40)
+    tally.besides += frames * (40 + channels[0]) + channels[-1]
+    for outputs in channels[1:]:
+        frames = (frames + 1) // 2
+        tally.besides += 4 * frames * outputs
+    return tally
+
+
 def bc_resnet(base: int, frames: int = 101) -> Tally:
     """40 frequencies, then 20, 10 and 5; widths 2, 1, 1.5, 2, 2.5 and 4 times `base`."""
     tally, heights, channels = Tally(), 20, 2 * base
@@ -191,6 +202,7 @@ BY_HAND = {
     "ds_cnn_s": ds_cnn_s(),
     "tc_resnet8": tc_resnet(16, 24, 32, 48),
     "tc_resnet14": tc_resnet(16, 24, 24, 32, 32, 48, 48),
+    "tc_resnet8_int8": tc_resnet_int8(16, 24, 32, 48),
     "bc_resnet_1": bc_resnet(8),
     "tenet6_narrow": tenet(16, 2),
     "sparknet": sparknet(16),
@@ -232,6 +244,8 @@ def _besides(module: nn.Module, _inputs: Any, output: torch.Tensor) -> int:
     """Counts what is no convolution: modules by kind, and inside the blocks what they do between their modules."""
     kind = type(module).__name__
     if kind in ("BatchNorm1d", "BatchNorm2d", "SiLU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "LogSoftmax"):
+        return output.numel()
+    if kind in ("QuantIdentity", "QuantReLU"):  # divided by the scale
         return output.numel()
     if kind == "_Picture":  # bilinear
         return 4 * output.numel()

@@ -66,3 +66,15 @@ def test_the_course_baseline_stores_3205_numbers_as_trained_and_3077_as_exported
     assert (trained["params"], exported["params"]) == (3_205, 3_077)
     assert any("folds batch norm" in finding["message"] for finding in exported["findings"])
     assert "128 running means and variances" in trained["findings"][0]["message"]
+
+
+def test_a_network_is_rounded_to_8_bits_after_its_training(kws: CommandLine) -> None:
+    """`--to onnx-int8` measures on real clips, says how many labels stay, and `predict` takes what it writes."""
+    manifest = find_manifest(str(MANIFEST))[0]
+    write_checkpoint(kws.folder / "model.pt", manifest=manifest)
+    written = kws.works("export", "model.pt", "--to", "onnx-int8", "--json").json["exports"]
+    assert [Path(row["path"]).name for row in written] == ["model.int8.onnx"]
+    assert written[0]["equal_labels"] >= 0.5
+    kws.works("predict", "model.int8.onnx", "--manifest", "tiny", "-o", "rounded.csv")
+    write_checkpoint(kws.folder / "other.pt")
+    kws.fails(2, "export", "other.pt", "--to", "onnx-int8", says=["takes real clips", "--manifest"])
