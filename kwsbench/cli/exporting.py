@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +17,8 @@ from kwsbench.cli.output import check_outputs, note, note_next, print_json, show
 from kwsbench.errors import KwsbenchError
 
 if TYPE_CHECKING:
-    from kwsbench.export import Exported
+    from kwsbench.checkpoint.network import NetworkCheckpoint
+    from kwsbench.export import ComparisonClips, Exported
 
 EXAMPLE = options.example("export model.pt --to onnx -o exports")
 
@@ -59,55 +62,71 @@ def export(
     .pt2 and TorchScript again needs the sandbox. A network that was trained with rounding becomes ONNX in integers;
     onnx-int8 rounds any other one after its training, with ranges measured on 256 real clips of the training split.
     """
-    from kwsbench.checkpoint.model_file import Format, read_model_file
+    from kwsbench.checkpoint.model_file import read_model_file
     from kwsbench.checkpoint.network import load_network
-    from kwsbench.export import SUFFIX_IN_8_BITS, SUFFIXES, calibration_clips, comparison_clips, export_in_8_bits
-    from kwsbench.export import export as export_network
+    from kwsbench.export import comparison_clips
 
     checkpoint = load_network(read_model_file(model))
-    targets = list(dict.fromkeys(to or _DEFAULT))
-    folder = output or model.parent
-    outputs = {Format(one): folder / f"{model.stem}{SUFFIXES[Format(one)]}" for one in targets if one in _DEFAULT}
-    in_8_bits = folder / f"{model.stem}{SUFFIX_IN_8_BITS}" if Target.ONNX_INT8 in targets else None
-    check_outputs([*outputs.values(), *([in_8_bits] if in_8_bits else [])], {"the model": model})
-    header = checkpoint.header
-    calibration = calibration_clips(header, manifest, data, _NUM_CALIBRATION_CLIPS) if in_8_bits else None
+    outputs = _outputs(list(dict.fromkeys(to or _DEFAULT)), model, output or model.parent)
+    check_outputs(outputs.values(), {"the model": model})
     clips = comparison_clips(checkpoint.header, manifest, data, _NUM_CLIPS)
     if not clips.real:
         note(
             f"No clips of {checkpoint.header.manifest} are prepared here: the exports are compared on synthetic sound."
         )
-    exports: Iterable[Exported] = export_network(checkpoint, clips.inputs, outputs, baselines)
-    if in_8_bits is not None and calibration is not None:
-        rounded = (export_in_8_bits(checkpoint, clips.inputs, calibration, in_8_bits, baselines) for _ in range(1))
-        exports = itertools.chain(exports, rounded)
-    written = _written(exports, len(targets))
+    in_8_bits = outputs.pop(Target.ONNX_INT8, None)
+    source = _Source(checkpoint, clips, manifest, data, baselines)
+    exports = itertools.chain(source.exports(outputs), source.rounded(in_8_bits))
+    written = _written(exports, len(outputs) + bool(in_8_bits))
     if as_json:
-        rows = [
-            {
-                "path": str(one.path),
-                "format": one.format,
-                "largest_difference": one.largest_difference,
-                "equal_labels": one.equal_labels,
-            }
-            for one in written
-        ]
+        rows = [dataclasses.asdict(one) | {"path": str(one.path)} for one in written]
         print_json({"model": str(model), "clips": len(clips.inputs), "real_clips": clips.real, "exports": rows})
         return
-    table = [
-        [
-            one.path,
-            one.format,
-            f"{one.path.stat().st_size:,}",
-            f"{one.largest_difference:.1e}",
-            f"{100 * one.equal_labels:.1f} %",
-        ]
-        for one in written
-    ]
     columns = ["file", "format", "bytes", f"largest difference, {len(clips.inputs)} clips", "equal labels"]
-    show_table(columns, table, right=[2, 3, 4])
+    show_table(columns, list(map(_row, written)), right=[2, 3, 4])
     first = str(written[0].path)
     note_next("check-budget", f"./{first}" if first.startswith("-") else first)
+
+
+def _outputs(targets: Iterable[Target], model: Path, folder: Path) -> dict[Target, Path]:
+    from kwsbench.checkpoint.model_file import Format
+    from kwsbench.export import SUFFIX_IN_8_BITS, SUFFIXES
+
+    suffixes = {one: SUFFIXES[Format(one)] if one in _DEFAULT else SUFFIX_IN_8_BITS for one in targets}
+    return {one: folder / f"{model.stem}{suffix}" for one, suffix in suffixes.items()}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported, and what the exports are compared on."""
+
+    checkpoint: NetworkCheckpoint
+    clips: ComparisonClips
+    manifest: str | None
+    data: Path | None
+    baselines: Path | None
+
+    def exports(self, outputs: Mapping[Target, Path]) -> Iterator[Exported]:
+        from kwsbench.checkpoint.model_file import Format
+        from kwsbench.export import export as export_network
+
+        formats = {Format(one): path for one, path in outputs.items()}
+        return export_network(self.checkpoint, self.clips.inputs, formats, self.baselines)
+
+    def rounded(self, path: Path | None) -> Iterator[Exported]:
+        """The export in 8 bits; that it lacks clips of the training split is said at once."""
+        from kwsbench.export import calibration_clips, export_in_8_bits
+
+        if path is None:
+            return iter(())
+        heard = calibration_clips(self.checkpoint.header, self.manifest, self.data, _NUM_CALIBRATION_CLIPS)
+        inputs = self.clips.inputs
+        return (export_in_8_bits(self.checkpoint, inputs, heard, one, self.baselines) for one in (path,))
+
+
+def _row(one: Exported) -> list[object]:
+    size, labels = f"{one.path.stat().st_size:,}", f"{100 * one.equal_labels:.1f} %"
+    return [one.path, one.format, size, f"{one.largest_difference:.1e}", labels]
 
 
 def _written(exports: Iterable[Exported], count: int) -> list[Exported]:
