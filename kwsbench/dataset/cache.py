@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from kwsbench.dataset.clips import PreparedDataset, as_heard, load_pcm
 from kwsbench.dataset.disk import cannot_write, require_free_space
 from kwsbench.errors import InputError
 from kwsbench.files import replacing
+from kwsbench.locks import waiting_for_turn
 from kwsbench.manifest import Split
 from kwsbench.progress import each_in_parallel
 
@@ -179,22 +180,10 @@ def _remove(paths: Iterator[Path]) -> None:
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[bool]:
     """Makes the folder, waits until no other process is in such a block on it, and says whether it could wait."""
-    try:
-        folder.mkdir(exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise cannot_write(f"cannot write into {folder}", error, "nothing was cached") from error
-    try:
-        yield _locked(handle)
-    finally:
-        os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # a network folder without locks
-        return False
-    return True
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(exist_ok=True)
+            could_wait = stack.enter_context(waiting_for_turn(folder))
+        except OSError as error:
+            raise cannot_write(f"cannot write into {folder}", error, "nothing was cached") from error
+        yield could_wait

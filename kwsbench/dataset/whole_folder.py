@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kwsbench.errors import InputError
+from kwsbench.locks import release, try_lock, waiting_for_turn
 
 _NEW, _OLD = ".new.tmp", ".old.tmp"
 
@@ -30,17 +28,17 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     target = target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.parent):
+        with waiting_for_turn(target.parent):
             _clean_up_after_killed_runs(target)
             folder = _beside(target, _NEW)
             folder.mkdir()
-            lock = _lock(folder)
+            lock = try_lock(folder)
         try:
             yield folder
-            with _locked(target.parent):
+            with waiting_for_turn(target.parent):
                 _swap(folder, target)
         finally:
-            _unlock(lock)
+            release(lock)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise InputError(
@@ -75,48 +73,7 @@ def _clean_up_after_killed_runs(target: Path) -> None:
     for old in target.parent.glob(f".{target.name}.*{_OLD}"):
         _put_back_or_remove(old, target)
     for new in target.parent.glob(f".{target.name}.*{_NEW}"):
-        lock = _lock(new)
+        lock = try_lock(new)
         if lock is not None:
             shutil.rmtree(new, ignore_errors=True)
-            _unlock(lock)
-
-
-if sys.platform == "win32":
-
-    def _lock(_folder: Path) -> int | None:
-        return None
-
-    def _unlock(lock: int | None) -> None:
-        pass
-
-    @contextmanager
-    def _locked(_folder: Path) -> Iterator[None]:
-        yield
-
-else:
-    import fcntl
-
-    def _lock(folder: Path) -> int | None:
-        """Marks a folder as in use until this process ends in whatever way; None where it is, or cannot be marked."""
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            return None
-        return handle
-
-    def _unlock(lock: int | None) -> None:
-        if lock is not None:
-            os.close(lock)
-
-    @contextmanager
-    def _locked(folder: Path) -> Iterator[None]:
-        """Waits until no other process is in such a block on the same folder."""
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # a network folder without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+            release(lock)

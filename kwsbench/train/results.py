@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kwsbench.checkpoint.network import NetworkCheckpoint, save_network
 from kwsbench.errors import InputError
 from kwsbench.files import check_replaceable, replacing
+from kwsbench.locks import refusing_others
 from kwsbench.train.card import CardFacts, model_card
 from kwsbench.train.fingerprint import Fingerprint
 from kwsbench.train.logs import write_csv
@@ -73,29 +73,17 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another run writes there now, or the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"cannot write into {folder}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        _lock(handle, folder)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(refusing_others(folder, _busy(folder)))
+        except OSError as error:
+            raise InputError(f"cannot write into {folder}: {(error.strerror or str(error)).lower()}") from error
         for name in _FILES:
             for left in folder.glob(f".{name}.*.tmp"):
                 left.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(handle)
 
 
-def _lock(handle: int, folder: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"another training writes into {folder} now; wait for it, or name another folder with --output"
-        ) from error
-    except OSError:  # a network folder without locks
-        return
+def _busy(folder: Path) -> str:
+    return f"another training writes into {folder} now; wait for it, or name another folder with --output"
