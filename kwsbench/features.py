@@ -239,8 +239,7 @@ def _num_frames(samples: npt.NDArray[np.floating], front_end: FrontEnd) -> int:
     if samples.ndim != 2:
         raise ValueError(f"samples have the shape {samples.shape}, which is not (clips, num_samples)")
     num_samples = samples.shape[1]
-    # A reflection does not repeat the edge itself, hence the one more.
-    needed = (front_end.n_fft + 1) // 2 + 1 if front_end.center else front_end.n_fft
+    needed = front_end.fewest_samples
     if num_samples < needed:
         purpose = "the reflection at its edges" if front_end.center else "one frame"
         raise ValueError(f"a clip of {num_samples} samples is too short: {purpose} takes {needed}; pad it first")

@@ -77,6 +77,11 @@ class FrontEnd(BaseModel):
             return 1 + num_samples // self.hop_samples
         return max(0, 1 + (num_samples - self.n_fft) // self.hop_samples)
 
+    @property
+    def fewest_samples(self) -> int:
+        """Samples that a clip must have at least: for one frame, or for the reflection at its edges."""
+        return (self.n_fft + 1) // 2 + 1 if self.center else self.n_fft  # a reflection does not repeat the edge itself
+
     def shape(self, num_samples: int) -> tuple[int, int]:
         """Returns what it makes of `num_samples` samples: coefficients, frames."""
         return self.num_mfcc or self.num_mels, self.num_frames(num_samples)

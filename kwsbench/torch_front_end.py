@@ -72,7 +72,7 @@ class TorchFrontEnd(nn.Module):
 
 
 def _check_length(samples: Tensor, front_end: FrontEnd) -> None:
-    needed = (front_end.n_fft + 1) // 2 + 1 if front_end.center else front_end.n_fft
+    needed = front_end.fewest_samples
     if samples.ndim != 2 or samples.shape[1] < needed:
         raise ValueError(f"samples have the shape {tuple(samples.shape)}, which is not (clips, {needed} or more)")
 

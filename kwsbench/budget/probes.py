@@ -5,7 +5,7 @@ A model may skip work where it hears nothing, or do more where it hears much. Ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +41,15 @@ def waveforms(sample_rate_hz: int, num_samples: int, clips: Sequence[Floats] = (
     return sounds | {f"clip {number}": np.asarray(clip, np.float32) for number, clip in enumerate(clips, 1)}
 
 
-def feature_probes(
-    shape: tuple[int, ...], from_waveforms: Callable[[], Mapping[str, Floats]] | None = None
-) -> dict[str, Floats]:
+def feature_probes(shape: tuple[int, ...]) -> dict[str, Floats]:
     """Returns inputs for a model whose front-end is not known, by what they are.
 
     Args:
         shape: Shape of one input, batch first; the last axis is time.
-        from_waveforms: Gives inputs that were made from sound, which are added.
 
     Returns:
         `zeros`, `ones`, `noise` (standard normal), `loud` (a hundred times that) and `log-mel` (random values with the
-        mean and spread of log-mel energies of speech, smooth over time), and what `from_waveforms` gives.
+        mean and spread of log-mel energies of speech, smooth over time).
     """
     random = np.random.default_rng(_SEED)
     noise = random.standard_normal(shape)
@@ -63,8 +60,7 @@ def feature_probes(
         "loud": 100 * noise,
         "log-mel": _log_mel_like(random, shape),
     }
-    inputs = {name: one.astype(np.float32) for name, one in made.items()}
-    return inputs | dict(from_waveforms() if from_waveforms is not None else {})
+    return {name: one.astype(np.float32) for name, one in made.items()}
 
 
 def _speech(sample_rate_hz: int, num_samples: int) -> NDArray[np.float64]:

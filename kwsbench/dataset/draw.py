@@ -72,10 +72,16 @@ def draw_silence(
     return sorted(drawn.values(), key=lambda silence: (silence.path, silence.start_sample))
 
 
+def noise_stretch(num_samples: int, split: Split) -> range:
+    """Returns the samples of a noise file of so many samples that the silence of a split may be cut from."""
+    low, high = NOISE_PARTS[split]
+    return range(math.ceil(low * num_samples), math.floor(high * num_samples))
+
+
 def _part(num_samples: int, split: Split, clip_samples: int) -> range:
     """The samples at which a clip of the split may begin."""
-    low, high = NOISE_PARTS[split]
-    return range(math.ceil(low * num_samples), math.floor(high * num_samples) - clip_samples + 1)
+    stretch = noise_stretch(num_samples, split)
+    return range(stretch.start, stretch.stop - clip_samples + 1)
 
 
 def _hash(text: str) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from kwsbench.dataset.clips import PreparedDataset, audio_file
-from kwsbench.dataset.draw import NOISE_PARTS
+from kwsbench.dataset.draw import noise_stretch
 from kwsbench.dataset.listing import archive_root, wav_files
 from kwsbench.dataset.wav import Excerpt, WavError, cut, read_pcm
 from kwsbench.errors import InputError, Problem, ProblemLog
@@ -20,7 +18,7 @@ def training_noise(dataset: PreparedDataset) -> NDArray[np.float32]:
     """Returns the background noise that the manifest's `[silence]` leaves to the train split.
 
     Of every noise file that is the stretch from which `draw_silence` may cut the silence of the train split
-    (`NOISE_PARTS`), whether or not the manifest draws any; files whose stretch is shorter than a clip are left out.
+    (`noise_stretch`), whether or not the manifest draws any; files whose stretch is shorter than a clip are left out.
 
     Args:
         dataset: A prepared data set.
@@ -42,7 +40,7 @@ def training_noise(dataset: PreparedDataset) -> NDArray[np.float32]:
         except WavError as error:
             log.add("audio", error.problem(file))
             continue
-        stretch = _stretch_for_training(len(pcm) // 2)
+        stretch = noise_stretch(len(pcm) // 2, "train")
         if stretch.stop > held_out.get(file, stretch.stop):
             log.add("changed", _changed(file, len(pcm) // 2))
         elif len(stretch) >= dataset.manifest.clip_samples:
@@ -70,11 +68,6 @@ def _held_out(dataset: PreparedDataset, draw: DrawSilence) -> dict[str, int]:
         file = audio_file(path)
         first[file] = min(start, first.get(file, start))
     return first
-
-
-def _stretch_for_training(num_samples: int) -> range:
-    low, high = NOISE_PARTS["train"]
-    return range(math.ceil(low * num_samples), math.floor(high * num_samples))
 
 
 def _changed(file: str, num_samples: int) -> Problem:

@@ -37,7 +37,7 @@ def test_clips_are_added_in_order() -> None:
 
 def test_features_have_the_shape_and_differ() -> None:
     """Every input has the shape asked for, and no two are the same."""
-    inputs = feature_probes((1, 40, 101), lambda: {"from sound": np.ones((1, 40, 101), np.float32) / 2})
+    inputs = feature_probes((1, 40, 101)) | {"from sound": np.ones((1, 40, 101), np.float32) / 2}
     assert all(one.shape == (1, 40, 101) and one.dtype == np.float32 for one in inputs.values())
     assert len({one.tobytes() for one in inputs.values()}) == len(inputs) == 6
     log_mel = inputs["log-mel"]

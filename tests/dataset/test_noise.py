@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kwsbench.dataset.draw import draw_silence
-from kwsbench.dataset.noise import _stretch_for_training, training_noise
+from kwsbench.dataset.draw import draw_silence, noise_stretch
+from kwsbench.dataset.noise import training_noise
 from kwsbench.errors import InputError
 from kwsbench.manifest import DrawSilence
 from tests.conftest import CLIP_SAMPLES, Tiny, write_wav
@@ -49,7 +49,7 @@ def test_it_is_what_the_silence_of_the_train_split_may_be_cut_from(tiny: Tiny) -
 @given(num_samples=st.integers(1, 200), clip_samples=st.integers(1, 20))
 def test_no_sample_of_it_can_be_in_a_silence_of_another_split(num_samples: int, clip_samples: int) -> None:
     """For files of any length it is exactly what draws for the train split reach, and no other draw reaches it."""
-    stretch = set(_stretch_for_training(num_samples))
+    stretch = set(noise_stretch(num_samples, "train"))
     kept = stretch if len(stretch) >= clip_samples else set()
     assert kept == _may_be_cut_for("train", num_samples, clip_samples)
     for split in ("validation", "test"):
