@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,7 +32,7 @@ from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.errors import InputError, Problem, ProblemLog
 from kwsbench.manifest import Split
 from kwsbench.predictions import write_predictions
-from kwsbench.runtime.scores import score_inputs
+from kwsbench.runtime.scores import Score, open_model
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
 """Files of a folder that count as audio."""
@@ -55,9 +56,13 @@ class Model:
     hear: Features
     baselines: Path | None = None
 
+    @cached_property
+    def _score(self) -> Score:
+        return open_model(self.file, self.baselines)
+
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns the probability of each label, shape (clips, labels). Raises InputError where they do not fit."""
-        scores = score_inputs(self.file, inputs, self.baselines)
+        scores = self._score(inputs)
         if scores.shape[1] != len(self.header.labels):
             raise InputError(f"{self.file.path} gives {scores.shape[1]} scores for {len(self.header.labels)} labels")
         return scores if self.file.format == Format.LIGHTGBM else _probabilities(scores)

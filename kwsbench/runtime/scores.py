@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +26,43 @@ _CLIPS_PER_BATCH = 256
 _BYTES_PER_CALL = 64 << 20
 
 
+Score = Callable[[NDArray[np.float32]], Scores]
+"""From what clips sound like to a model, shape (clips, ...), to its scores."""
+
+
 def score_inputs(model: ModelFile, inputs: NDArray[np.float32], baselines: Path | None = None) -> Scores:
-    """Runs a model on inputs, as its trust allows.
+    """Runs a model on inputs once; see `open_model`."""
+    return open_model(model, baselines)(inputs)
+
+
+def open_model(model: ModelFile, baselines: Path | None = None) -> Score:
+    """Opens a model for any number of inputs, as its trust allows.
 
     TorchScript and `.pt2` run in the sandbox or not at all. ONNX and LightGBM models, which are data and run none of
     their author's code, run in the sandbox where there is one, since the libraries that read them have had bugs.
 
     Args:
         model: The model file.
-        inputs: What the clips sound like to it, shape (clips, ...).
         baselines: Folder of the baselines that a checkpoint may name.
 
+    Returns:
+        What gives its scores. It raises InputError where the model cannot be run on the inputs or its scores are not
+        finite numbers, and RefusedError where it needs a sandbox and there is none, or broke the limits there.
+
     Raises:
-        RefusedError: It needs a sandbox and there is none, or it broke the limits there.
-        InputError: It cannot be run on these inputs, or its scores are not finite numbers.
+        InputError: The model cannot be opened.
     """
     if model.format == Format.KWSBENCH:
-        return _checked(score_with_network(network_of(NetworkSource(model, baselines=baselines)), inputs), inputs)
+        network = network_of(NetworkSource(model, baselines=baselines))
+        return lambda inputs: _checked(score_with_network(network, inputs), inputs)
     trusted_enough = model.format in (Format.ONNX, Format.LIGHTGBM) and unavailable_reason() is not None
+    run = _opened_here(model) if trusted_enough else partial(_score_in_sandbox, model)
+    return lambda inputs: _checked(_in_parts(run, inputs), inputs)
+
+
+def _in_parts(run: Score, inputs: NDArray[np.float32]) -> Scores:
     per_call = max(1, _BYTES_PER_CALL // max(1, inputs[:1].nbytes))
-    run = _score_here if trusted_enough else _score_in_sandbox
-    parts = [inputs[start : start + per_call] for start in range(0, len(inputs), per_call)]
-    return _checked(np.concatenate([run(model, part) for part in parts]), inputs)
+    return np.concatenate([run(inputs[start : start + per_call]) for start in range(0, len(inputs), per_call)])
 
 
 def score_with_network(network: Any, inputs: NDArray[np.float32]) -> Scores:
@@ -67,7 +83,7 @@ def score_task(
     request: dict[str, Any], arrays: dict[str, NDArray[Any]], files: Mapping[str, Path]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The task of the sandbox: runs the model on the inputs there."""
-    return {}, {"scores": _score_here(source_of(request, files).model, arrays["inputs"])}
+    return {}, {"scores": _opened_here(source_of(request, files).model)(arrays["inputs"])}
 
 
 def _score_in_sandbox(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
@@ -79,13 +95,14 @@ def _score_in_sandbox(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
     return np.asarray(reply.arrays["scores"], np.float64)
 
 
-def _score_here(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
+def _opened_here(model: ModelFile) -> Score:
     if model.format == Format.ONNX:
-        return _in_batches(_onnx_run(model), inputs)
+        return partial(_in_batches, _onnx_run(model))
     if model.format == Format.LIGHTGBM:
         checkpoint = parse_lightgbm(model.path, model.data)
-        return label_scores(booster_of(checkpoint, model.path), inputs, len(checkpoint.header.labels))
-    return score_with_network(network_of(NetworkSource(model)), inputs)
+        booster, num_labels = booster_of(checkpoint, model.path), len(checkpoint.header.labels)
+        return lambda inputs: label_scores(booster, inputs, num_labels)
+    return partial(score_with_network, network_of(NetworkSource(model)))
 
 
 def _onnx_run(model: ModelFile) -> Callable[[NDArray[np.float32]], NDArray[Any]]:

@@ -15,10 +15,11 @@ from torch import nn
 from kwsbench.checkpoint.model_file import ModelFile, read_model_file
 from kwsbench.checkpoint.network import NetworkCheckpoint, save_network
 from kwsbench.errors import InputError, RefusedError
+from kwsbench.predict import load_model
 from kwsbench.runtime import scores
 from kwsbench.runtime.networks import input_shape_of
 from kwsbench.runtime.scores import score_inputs, score_with_network
-from tests.checkpoints import checkpoint_of
+from tests.checkpoints import checkpoint_of, write_checkpoint
 from tests.sandboxed import needs_sandbox
 
 CLIPS, COEFFICIENTS, FRAMES, LABELS = 5, 4, 6, 3
@@ -193,3 +194,14 @@ def test_what_is_no_table_of_scores_is_one_message(
     monkeypatch.setattr(scores, "network_of", lambda _: Answers(answer))
     with pytest.raises(InputError, match=says):
         score_inputs(read_model_file(tmp_path / "model.pt"), inputs)
+
+
+def test_a_model_is_opened_once_for_any_number_of_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What listens to a stream asks a checkpoint for every window, and its network is made for the first one."""
+    made: list[str] = []
+    honest = scores.network_of
+    monkeypatch.setattr(scores, "network_of", lambda source: made.append(str(source.model.path)) or honest(source))
+    model = load_model(write_checkpoint(tmp_path / "model.pt"))
+    heard = np.zeros((2, 64, 101), np.float32)
+    assert (model.scores(heard) == model.scores(heard)).all()
+    assert len(made) == 1
