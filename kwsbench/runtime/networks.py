@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kwsbench.baseline import TorchBaseline, build_network, configure_from, load_baseline_of_model
+from kwsbench.baseline import Baseline, TorchBaseline, build_network, configure_from, load_baseline_of_model
 from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
 from kwsbench.checkpoint.network import NetworkCheckpoint, load_network
@@ -87,8 +87,7 @@ def network_of_checkpoint(checkpoint: NetworkCheckpoint, baselines: Path | None 
     """
     header = checkpoint.header
     baseline = load_baseline_of_model(header.baseline, baselines)
-    shape = input_shape_of(header)
-    network = build_network(baseline, configure_from(baseline, header.config), len(header.labels), *shape)
+    network = _built(baseline, configure_from(baseline, header.config), header)
     load_weights(network, checkpoint.state_dict, f"the checkpoint of {header.baseline}")
     return network
 
@@ -109,9 +108,23 @@ def untrained_checkpoint(
     header = ModelHeader.of_training(
         manifest, baseline=baseline.__name__, config=config, front_end=front_end, seed=seed
     )
-    import_torch().manual_seed(seed)
-    network = build_network(baseline, config, len(manifest.labels), *input_shape_of(header))
-    return NetworkCheckpoint(header, network.state_dict())
+    return NetworkCheckpoint(header, untrained_network(baseline, config, header).state_dict())
+
+
+def untrained_network(baseline: TorchBaseline, config: Any, header: ModelHeader) -> Any:
+    """Makes the network that a header describes, with the weights that its seed gives.
+
+    Args:
+        baseline: Its baseline.
+        config: Its configuration, an instance of the baseline's `Config`.
+        header: What it is.
+    """
+    import_torch().manual_seed(header.seed)
+    return _built(baseline, config, header)
+
+
+def _built(baseline: Baseline, config: Any, header: ModelHeader) -> Any:
+    return build_network(baseline, config, len(header.labels), *input_shape_of(header))
 
 
 def input_shape_of(header: ModelHeader) -> tuple[int, int]:

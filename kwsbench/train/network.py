@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from kwsbench.baseline import TorchBaseline, build_network, errors_of
+from kwsbench.baseline import TorchBaseline, errors_of
 from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.clip_features import CLIPS_PER_TASK, NetworkInput, features_of_parts
 from kwsbench.dataset.cache import open_cache
@@ -26,7 +25,7 @@ from kwsbench.dataset.noise import training_noise
 from kwsbench.errors import InputError, KwsbenchError
 from kwsbench.front_end import FrontEnd
 from kwsbench.recipe import Recipe
-from kwsbench.runtime.networks import input_shape_of, load_weights
+from kwsbench.runtime.networks import load_weights, untrained_network
 from kwsbench.train.card import CardFacts
 from kwsbench.train.fingerprint import fingerprint_of
 from kwsbench.train.history import EpochRecord, best_of, is_finished
@@ -147,8 +146,7 @@ class _Run:
         earlier = None if options.fresh else self._results.earlier()
         split = _training_split(dataset, front_end, noise, fabric)
         self._validation = _validation_split(dataset, front_end) if self._is_main else None
-        torch.manual_seed(options.seed)
-        network = build_network(baseline, config, len(header.labels), *input_shape_of(header))
+        network = untrained_network(baseline, config, header)
         self._learner = Learner(baseline, network, recipe, split, fabric, options.seed, teachers)
         self._state = self._begun() if earlier is None else self._gone_on(earlier)
 
