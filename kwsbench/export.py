@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import logging
 import warnings
@@ -26,6 +25,7 @@ from kwsbench.dataset.clips import PreparedDataset, open_dataset
 from kwsbench.dataset.few_clips import few_clips, few_clips_if_prepared
 from kwsbench.dataset.places import places
 from kwsbench.errors import CheckFailedError, InputError, RefusedError
+from kwsbench.extras import import_torch
 from kwsbench.features import extract
 from kwsbench.files import replacing
 from kwsbench.quantise import integer_graph, is_trained_with_rounding, rounded_after_training
@@ -40,7 +40,7 @@ SUFFIX_IN_8_BITS = ".int8.onnx"
 """What the file of a network that was rounded after training ends in."""
 
 TOLERANCE = 1e-4
-"""Most by which a score of an export may differ from the original's."""
+"""Most by which a score of an export may differ from the original's; labels agree where the best leads by twice that."""
 
 TOLERANCE_IN_INTEGERS = 0.1
 """Most by which the scores of a network that was trained with rounding may differ in its export.
@@ -154,7 +154,7 @@ def export(
     Raises:
         InputError: The network cannot be made or cannot be exported.
         RefusedError: There is no sandbox to read a `.pt2` or TorchScript export again.
-        CheckFailedError: An export gives other labels or scores; it is not written.
+        CheckFailedError: An export gives other scores; it is not written.
     """
     _require_readers(outputs)
     network = network_of_checkpoint(checkpoint, baselines).eval()
@@ -250,8 +250,7 @@ class _Comparison:
 
 
 def _exported(format_: Format, network: Any, checkpoint: NetworkCheckpoint) -> bytes:
-    import torch
-
+    torch = import_torch()
     header = checkpoint.header
     # Two clips, since one would let the tracers take the batch for a constant.
     example = torch.zeros(2, *input_shape_of(header))
@@ -290,8 +289,7 @@ def _with_header(model: Any, header: str) -> bytes:
 
 
 def _to_onnx(network: Any, example: Any, header: str) -> bytes:
-    import torch
-
+    torch = import_torch()
     program = torch.onnx.export(
         network,
         (example,),
@@ -307,8 +305,7 @@ def _to_onnx(network: Any, example: Any, header: str) -> bytes:
 
 
 def _to_exported_program(network: Any, example: Any, header: str) -> bytes:
-    import torch
-
+    torch = import_torch()
     batch = torch.export.Dim("batch")
     program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
@@ -317,8 +314,7 @@ def _to_exported_program(network: Any, example: Any, header: str) -> bytes:
 
 
 def _to_torchscript(network: Any, example: Any, header: str) -> bytes:
-    torch: Any = importlib.import_module("torch")  # parts of it have no types
-
+    torch = import_torch()
     with torch.no_grad():
         traced = torch.jit.trace(network, example, check_trace=False)
     buffer = io.BytesIO()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +15,11 @@ from kwsbench.cli.output import check_outputs, note, note_next, print_json, show
 from kwsbench.errors import KwsbenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from kwsbench.checkpoint.network import NetworkCheckpoint
-    from kwsbench.export import ComparisonClips, Exported
+    from kwsbench.export import Exported
 
 EXAMPLE = options.example("export model.pt --to onnx -o exports")
 
@@ -74,10 +75,8 @@ def export(
         note(
             f"No clips of {checkpoint.header.manifest} are prepared here: the exports are compared on synthetic sound."
         )
-    in_8_bits = outputs.pop(Target.ONNX_INT8, None)
-    source = _Source(checkpoint, clips, manifest, data, baselines)
-    exports = itertools.chain(source.exports(outputs), source.rounded(in_8_bits))
-    written = _written(exports, len(outputs) + bool(in_8_bits))
+    heard = _calibration(checkpoint, manifest, data) if Target.ONNX_INT8 in outputs else None
+    written = _written(_exports(checkpoint, clips.inputs, outputs, heard, baselines), len(outputs))
     if as_json:
         rows = [dataclasses.asdict(one) | {"path": str(one.path)} for one in written]
         print_json({"model": str(model), "clips": len(clips.inputs), "real_clips": clips.real, "exports": rows})
@@ -96,32 +95,30 @@ def _outputs(targets: Iterable[Target], model: Path, folder: Path) -> dict[Targe
     return {one: folder / f"{model.stem}{suffix}" for one, suffix in suffixes.items()}
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What is exported, and what the exports are compared on."""
+def _calibration(checkpoint: NetworkCheckpoint, manifest: str | None, data: Path | None) -> NDArray[np.float32]:
+    """What ranges are measured on; that there are no such clips is said before anything is written."""
+    from kwsbench.export import calibration_clips
 
-    checkpoint: NetworkCheckpoint
-    clips: ComparisonClips
-    manifest: str | None
-    data: Path | None
-    baselines: Path | None
+    return calibration_clips(checkpoint.header, manifest, data, _NUM_CALIBRATION_CLIPS)
 
-    def exports(self, outputs: Mapping[Target, Path]) -> Iterator[Exported]:
-        from kwsbench.checkpoint.model_file import Format
-        from kwsbench.export import export as export_network
 
-        formats = {Format(one): path for one, path in outputs.items()}
-        return export_network(self.checkpoint, self.clips.inputs, formats, self.baselines)
+def _exports(
+    checkpoint: NetworkCheckpoint,
+    inputs: NDArray[np.float32],
+    outputs: Mapping[Target, Path],
+    heard: NDArray[np.float32] | None,
+    baselines: Path | None,
+) -> Iterator[Exported]:
+    """Writes what was asked for; in 8 bits after its training where there are clips to measure ranges on."""
+    from kwsbench.checkpoint.model_file import Format
+    from kwsbench.export import export as export_network
+    from kwsbench.export import export_in_8_bits
 
-    def rounded(self, path: Path | None) -> Iterator[Exported]:
-        """The export in 8 bits; that it lacks clips of the training split is said at once."""
-        from kwsbench.export import calibration_clips, export_in_8_bits
-
-        if path is None:
-            return iter(())
-        heard = calibration_clips(self.checkpoint.header, self.manifest, self.data, _NUM_CALIBRATION_CLIPS)
-        inputs = self.clips.inputs
-        return (export_in_8_bits(self.checkpoint, inputs, heard, one, self.baselines) for one in (path,))
+    formats = {Format(one): path for one, path in outputs.items() if one in _DEFAULT}
+    if formats:
+        yield from export_network(checkpoint, inputs, formats, baselines)
+    if heard is not None:
+        yield export_in_8_bits(checkpoint, inputs, heard, outputs[Target.ONNX_INT8], baselines)
 
 
 def _row(one: Exported) -> list[object]:
