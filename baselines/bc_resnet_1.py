@@ -167,7 +167,7 @@ class _Block(nn.Module):
         self.f2 = nn.Sequential(
             *(entrance if self.is_transition else ()),
             nn.Conv2d(num_outputs, num_outputs, (3, 1), (stride, 1), (1, 0), groups=num_outputs, bias=False),
-            *_sub_spectral_norm(num_outputs),
+            _SubSpectralNorm(num_outputs),
         )
         self.f1 = nn.Sequential(
             nn.Conv2d(
@@ -186,12 +186,15 @@ class _Block(nn.Module):
         return torch.relu(mixed if self.is_transition else mixed + features)
 
 
-def _sub_spectral_norm(channels: int) -> list[nn.Module]:
-    """Batch normalisation of each channel by band of frequencies; the shape stays."""
-    return [
-        nn.Unflatten(2, (_NUM_BANDS, -1)),
-        nn.Flatten(1, 2),  # (batch, channels x bands, frequencies in a band, frames)
-        nn.BatchNorm2d(channels * _NUM_BANDS),
-        nn.Unflatten(1, (channels, _NUM_BANDS)),
-        nn.Flatten(2, 3),
-    ]
+class _SubSpectralNorm(nn.Module):
+    """Batch normalisation of each channel by band of frequencies; (batch, channels, frequencies, frames) stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels * _NUM_BANDS)
+
+    def forward(self, features: Tensor) -> Tensor:
+        _, channels, frequencies, frames = features.shape
+        by_band = features.reshape(-1, channels * _NUM_BANDS, frequencies // _NUM_BANDS, frames)
+        normalised: Tensor = self.norm(by_band).reshape(-1, channels, frequencies, frames)
+        return normalised.contiguous(memory_format=torch.channels_last)  # as the convolutions want it

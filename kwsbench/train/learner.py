@@ -110,7 +110,8 @@ class Learner:
         seed: int,
         teachers: Sequence[Teacher] = (),
     ) -> None:
-        self.network = network
+        # On a processor, convolutions over few channels are up to 20 times as fast where a place's channels lie together.
+        self.network = network.to(memory_format=torch.channels_last)
         self.optimiser = optimiser_of(recipe, network.parameters())
         self._wrapped, self._wrapped_optimiser = fabric.setup(network, self.optimiser)
         self._teachers = tuple(teachers) if recipe.distillation and recipe.distillation.weight else ()

@@ -1,0 +1,244 @@
+"""The results table: every baseline trained with several seeds, tested once, and what came of it kept.
+
+    python benchmarks/results_table.py speech_commands_v1_10 --data data --runs runs --jobs 2
+
+trains each baseline for `--epochs` epochs by its own recipe with the seeds 0, 1 and 2 (one that stops early by its recipe
+may do so), on one thread each, lets it predict the test split, scores that, and writes into
+`submissions/baselines/NAME/seed_N/` its log, its card and its scores. It can be killed at any time; the same command
+goes on where it was. What is finished is not done again. The best checkpoint by validation becomes
+`submissions/baselines/NAME/model.pt` where it has at most 100,000 parameters.
+
+    python benchmarks/results_table.py speech_commands_v1_10 --table
+
+prints the table of the README from those files alone, without training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kwsbench.baseline import is_torch, load_baseline
+from kwsbench.catalogue import baseline_paths
+from kwsbench.files import replacing
+
+ENTRIES = Path(__file__).parents[1] / "submissions" / "baselines"
+EPOCHS, NUM_SEEDS = 40, 3
+MOST_PARAMETERS = 100_000
+TEACHERS = {"kwsnano": "tc_resnet14"}
+"""Baselines whose recipe is distillation, and which baseline's models of all seeds are the teachers."""
+
+COLUMNS = (
+    "baseline",
+    "parameters",
+    "MACs",
+    "weight bytes",
+    "accuracy",
+    "macro FRR",
+    "macro FAR",
+    "test errors",
+    "epochs",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a baseline with a seed, and where everything of it lies."""
+
+    baseline: str
+    seed: int
+    manifest: str
+    data: Path
+    runs: Path
+    epochs: int
+
+    @property
+    def work(self) -> Path:
+        """Where it is trained; not committed."""
+        return self.runs / self.baseline / f"seed_{self.seed}"
+
+    @property
+    def kept(self) -> Path:
+        """What is committed of it."""
+        return ENTRIES / self.baseline / f"seed_{self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        is_network = is_torch(load_baseline(self.baseline))
+        return self.work / ("model.pt" if is_network else "model.txt")
+
+
+def main() -> None:
+    """Trains what is missing, or prints the table."""
+    arguments = _arguments()
+    names = arguments.baselines or list(baseline_paths())
+    if not arguments.table:
+        _train_all(names, arguments)
+    print(table(names, arguments.manifest))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", help="name of a prepared manifest")
+    parser.add_argument("baselines", nargs="*", help="default: all")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are trained")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seeds", type=int, default=NUM_SEEDS)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, of one thread each")
+    parser.add_argument("--table", action="store_true", help="only print the table")
+    return parser.parse_args()
+
+
+def _train_all(names: Sequence[str], arguments: argparse.Namespace) -> None:
+    first = [name for name in names if name not in TEACHERS]
+    for group in (first, [name for name in names if name in TEACHERS]):  # students come after their teachers
+        runs = [
+            Run(name, seed, arguments.manifest, arguments.data, arguments.runs, arguments.epochs)
+            for name in group
+            for seed in range(arguments.seeds)
+        ]
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(_finish, runs))
+        for name in group:
+            _keep_best([run for run in runs if run.baseline == name])
+
+
+def _finish(run: Run) -> None:
+    """Does what is missing of a run; the test split is looked at once, when it is trained."""
+    if (run.kept / "score.json").exists():
+        return
+    run.work.mkdir(parents=True, exist_ok=True)
+    _train(run)
+    predictions, scores = run.work / "preds.csv", run.work / "scores"
+    on_test = ["--manifest", run.manifest, "--split", "test", "--data", str(run.data)]
+    _kwsbench(run, "predict", str(run.model), *on_test, "-o", str(predictions))
+    _kwsbench(run, "score", str(predictions), *on_test, "--out", str(scores))
+    _keep(run, json.loads((scores / "score.json").read_text()))
+
+
+def _train(run: Run) -> None:
+    options = ["--manifest", run.manifest, "--data", str(run.data), "--seed", str(run.seed), "--threads", "1"]
+    if is_torch(load_baseline(run.baseline)):
+        options += ["--epochs", str(run.epochs), "--device", "cpu", *_teachers(run), "-o", str(run.work)]
+    elif run.model.exists():
+        return
+    else:
+        options += ["-o", str(run.model)]
+    _kwsbench(run, "train", run.baseline, *options)
+
+
+def _teachers(run: Run) -> Iterable[str]:
+    if run.baseline not in TEACHERS:
+        return
+    for model in sorted((run.runs / TEACHERS[run.baseline]).glob("seed_*/model.pt")):
+        yield from ("--teacher", str(model))
+
+
+def _kwsbench(run: Run, *words: str) -> str:
+    """Runs a command of the kit; what it says goes to the run's own log."""
+    with (run.work / "commands.log").open("a") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "kwsbench", *words], stdout=subprocess.PIPE, stderr=log, text=True, check=False
+        )
+        log.write(done.stdout)
+    if done.returncode:
+        raise SystemExit(f"`kwsbench {' '.join(words)}` failed; see {log.name}")
+    return done.stdout
+
+
+def _keep(run: Run, score: dict[str, Any]) -> None:
+    """Keeps what is small: the log, the card, and the scores without the points of their curves."""
+    run.kept.mkdir(parents=True, exist_ok=True)
+    for name in ("log.csv", "card.md"):
+        if (run.work / name).exists():
+            shutil.copyfile(run.work / name, run.kept / name)
+    budget = _budget(run)
+    record = {key: value for key, value in score.items() if key != "det"} | {"budget": budget}
+    with replacing(run.kept / "score.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _budget(run: Run) -> dict[str, Any]:
+    """Parameters, MACs and weight bytes, as `check-budget` counts them."""
+    out = _kwsbench_unchecked("check-budget", str(run.model), "--json", "--data", str(run.data))
+    report = json.loads(out)
+    return {key: report[key] for key in ("params", "macs", "weight_bytes")}
+
+
+def _kwsbench_unchecked(*words: str) -> str:
+    """Runs a command whose verdict is no matter here: a model over the budget has counts all the same."""
+    command = [sys.executable, "-m", "kwsbench", *words]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+
+
+def _keep_best(runs: Sequence[Run]) -> None:
+    """Keeps the checkpoint of the seed that did best on the validation split, and its card."""
+    best = max(runs, key=lambda run: _validation_accuracy(run.kept))
+    small = (
+        json.loads((best.kept / "score.json").read_text())["budget"]["params"] or MOST_PARAMETERS
+    ) < MOST_PARAMETERS
+    if small and best.model.suffix == ".pt" and best.model.exists():
+        shutil.copyfile(best.model, ENTRIES / best.baseline / "model.pt")
+        shutil.copyfile(best.kept / "card.md", ENTRIES / best.baseline / "card.md")
+
+
+def _validation_accuracy(kept: Path) -> float:
+    if not (kept / "log.csv").exists():
+        return 0.0
+    with (kept / "log.csv").open() as log:
+        return max(float(row["validation_accuracy"]) for row in csv.DictReader(log))
+
+
+def table(names: Iterable[str], manifest: str) -> str:
+    """Returns the table in Markdown, the most accurate baseline first; what was not run is not in it."""
+    rows = [row for row in (_row(name, manifest) for name in names) if row]
+    lines = [COLUMNS, ["---", *("---:" for _ in COLUMNS[1:])], *(cells for _, cells in sorted(rows, reverse=True))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _row(name: str, manifest: str) -> tuple[float, list[str]] | None:
+    folders = sorted((ENTRIES / name).glob("seed_*"))
+    scores = [json.loads((folder / "score.json").read_text()) for folder in folders]
+    scores = [score for score in scores if score["manifest"] == manifest]
+    if len(scores) < 2:
+        return None
+    figures = [score["summary"] for score in scores]
+    budget = scores[0]["budget"]
+    accuracy = [100 * each["accuracy"]["value"] for each in figures]
+    errors = [each["accuracy"]["total"] - each["accuracy"]["count"] for each in figures]
+    cells = [
+        f"`{name}`",
+        *(f"{budget[key]:,}" if budget[key] else "" for key in ("params", "macs", "weight_bytes")),
+        _spread(accuracy),
+        *(_spread([100 * each[key]["value"] for each in figures]) for key in ("macro_frr", "macro_far")),
+        f"{statistics.fmean(errors):.1f}",
+        _epochs(folders),
+    ]
+    return statistics.fmean(accuracy), cells
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def _epochs(folders: Iterable[Path]) -> str:
+    lengths = [
+        len((folder / "log.csv").read_text().splitlines()) - 1 for folder in folders if (folder / "log.csv").exists()
+    ]
+    return " / ".join(map(str, dict.fromkeys(lengths)))
+
+
+if __name__ == "__main__":
+    main()
