@@ -172,8 +172,7 @@ def _keep(run: Run, score: dict[str, Any]) -> None:
 
 def _budget(run: Run) -> dict[str, Any]:
     """Parameters, MACs and weight bytes, as `check-budget` counts them."""
-    out = _kwsbench_unchecked("check-budget", str(run.model), "--json", "--data", str(run.data))
-    report = json.loads(out)
+    report = json.loads(_kwsbench_unchecked("check-budget", str(run.model), "--json"))
     return {key: report[key] for key in ("params", "macs", "weight_bytes")}
 
 
