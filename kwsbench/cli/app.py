@@ -14,7 +14,18 @@ import typer
 from typer.core import TyperGroup
 
 from kwsbench import __version__
-from kwsbench.cli import INTERRUPTED, budget, data, exporting, listening, listing, models, options, scoring
+from kwsbench.cli import (
+    INTERRUPTED,
+    budget,
+    data,
+    exporting,
+    listening,
+    listing,
+    options,
+    predicting,
+    scoring,
+    training,
+)
 from kwsbench.cli.output import note
 from kwsbench.errors import InputError, KwsbenchError
 
@@ -106,10 +117,10 @@ def _root(
 
 app.add_typer(data.app, name="data")
 app.command(epilog=listing.EXAMPLE)(listing.baselines)
-app.command(epilog=models.TRAIN_EXAMPLE)(models.train)
+app.command(epilog=training.EXAMPLE)(training.train)
 app.command(epilog=exporting.EXAMPLE)(exporting.export)
 app.command("check-budget", epilog=budget.EXAMPLE)(budget.check_budget)
-app.command(epilog=models.PREDICT_EXAMPLE)(models.predict)
+app.command(epilog=predicting.EXAMPLE)(predicting.predict)
 app.command(epilog=listening.EXAMPLE)(listening.listen)
 app.command(epilog=scoring.SCORE_EXAMPLE)(scoring.score)
 app.command(epilog=scoring.COMPARE_EXAMPLE)(scoring.compare)

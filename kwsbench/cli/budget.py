@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kwsbench.budget.question import Question
     from kwsbench.budget.report import Report
     from kwsbench.manifest import Manifest
 
@@ -30,49 +31,64 @@ _FIRST_KEYS = (
 )
 
 
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, of any format.")]
+MaxParams = Annotated[int | None, typer.Option("--max-params", metavar="N", help="Most stored numbers.")]
+MaxMacs = Annotated[
+    int | None, typer.Option("--max-macs", metavar="N", help="Most multiply-accumulates for one second of audio.")
+]
+MaxWeightBytes = Annotated[
+    int | None, typer.Option("--max-weight-bytes", metavar="N", help="Most bytes of weights as they are stored.")
+]
+MaxActivationBytes = Annotated[
+    int | None, typer.Option("--max-activation-bytes", metavar="N", help="Most bytes of activations at one time.")
+]
+MaxMacsAbove8Bit = Annotated[
+    int | None, typer.Option("--max-macs-above-8-bit", metavar="N", help="Most MACs with a factor wider than 8 bits.")
+]
+MaxFrontEndMacs = Annotated[
+    int | None, typer.Option("--max-front-end-macs", metavar="N", help="Most MACs of the front-end.")
+]
+MaxReceptiveField = Annotated[
+    float | None, typer.Option("--max-receptive-field-s", metavar="S", help="Longest receptive field.")
+]
+MaxLatency = Annotated[
+    float | None, typer.Option("--max-latency-ms", metavar="X", help="Longest median time for one input, here.")
+]
+InputShape = Annotated[
+    str | None, typer.Option("--input-shape", metavar="1,64,101", help="Shape of one input, batch first.")
+]
+InputSeconds = Annotated[
+    float | None, typer.Option("--input-seconds", metavar="S", help="How much audio one input is.")
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="FILE.py:CALLABLE", help="The network of a file that holds weights only."),
+]
+Competition = Annotated[
+    Path | None,
+    typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
+]
+Layers = Annotated[bool, typer.Option("--layers", help="Show the counts of every layer.")]
+
+
 def check_budget(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, of any format.")],
-    max_params: Annotated[int | None, typer.Option("--max-params", metavar="N", help="Most stored numbers.")] = None,
-    max_macs: Annotated[
-        int | None, typer.Option("--max-macs", metavar="N", help="Most multiply-accumulates for one second of audio.")
-    ] = None,
-    max_weight_bytes: Annotated[
-        int | None, typer.Option("--max-weight-bytes", metavar="N", help="Most bytes of weights as they are stored.")
-    ] = None,
-    max_activation_bytes: Annotated[
-        int | None, typer.Option("--max-activation-bytes", metavar="N", help="Most bytes of activations at one time.")
-    ] = None,
-    max_macs_above_8_bit: Annotated[
-        int | None,
-        typer.Option("--max-macs-above-8-bit", metavar="N", help="Most MACs with a factor wider than 8 bits."),
-    ] = None,
-    max_front_end_macs: Annotated[
-        int | None, typer.Option("--max-front-end-macs", metavar="N", help="Most MACs of the front-end.")
-    ] = None,
-    max_receptive_field_s: Annotated[
-        float | None, typer.Option("--max-receptive-field-s", metavar="S", help="Longest receptive field.")
-    ] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option("--max-latency-ms", metavar="X", help="Longest median time for one input, here.")
-    ] = None,
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", metavar="1,64,101", help="Shape of one input, batch first.")
-    ] = None,
-    input_seconds: Annotated[
-        float | None, typer.Option("--input-seconds", metavar="S", help="How much audio one input is.")
-    ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option("--arch", metavar="FILE.py:CALLABLE", help="The network of a file that holds weights only."),
-    ] = None,
+    model: ModelFile,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    max_weight_bytes: MaxWeightBytes = None,
+    max_activation_bytes: MaxActivationBytes = None,
+    max_macs_above_8_bit: MaxMacsAbove8Bit = None,
+    max_front_end_macs: MaxFrontEndMacs = None,
+    max_receptive_field_s: MaxReceptiveField = None,
+    max_latency_ms: MaxLatency = None,
+    input_shape: InputShape = None,
+    input_seconds: InputSeconds = None,
+    arch: Arch = None,
     manifest: options.Manifest = None,
-    competition: Annotated[
-        Path | None,
-        typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
-    ] = None,
+    competition: Competition = None,
     baselines: options.Baselines = None,
     data: options.Data = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show the counts of every layer.")] = False,
+    layers: Layers = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Counts parameters, MACs and bytes of a model in two ways, and says whether they keep the limits.
@@ -81,15 +97,8 @@ def check_budget(
     was trained on. Exit code 1: over budget, or not to be certified.
     """
     from kwsbench.budget.check import check_budget as check
-    from kwsbench.budget.limits import find_limits
-    from kwsbench.budget.question import Question
-    from kwsbench.errors import InputError
 
-    if data is not None and manifest is None:
-        raise InputError("--data goes with --manifest: it says where the clips of that data set are")
-    shape, seconds = _shape(input_shape), _seconds(input_seconds)
-    known, clips = _benchmark(manifest, data)
-    given = {
+    limits = {
         "max_params": max_params,
         "max_macs": max_macs,
         "max_weight_bytes": max_weight_bytes,
@@ -99,27 +108,46 @@ def check_budget(
         "max_receptive_field_s": max_receptive_field_s,
         "max_latency_ms": max_latency_ms,
     }
-    question = Question(
-        arch=arch,
-        input_shape=shape,
-        input_seconds=seconds,
-        limits=find_limits(given, known, competition),
+    as_given = {"input_shape": _shape(input_shape), "input_seconds": _seconds(input_seconds), "arch": arch}
+    question = _question(limits, as_given | {"baselines": baselines}, manifest, competition, data)
+    with working(f"Counting {model}"):
+        report = check(model, question)
+    _show(report, with_layers=layers, as_json=as_json)
+    if report.within_budget is False:
+        raise typer.Exit(1)
+
+
+def _question(
+    limits: dict[str, float | None],
+    given: dict[str, Any],
+    manifest: str | None,
+    competition: Path | None,
+    data: Path | None,
+) -> Question:
+    from kwsbench.budget.limits import find_limits
+    from kwsbench.budget.question import Question
+    from kwsbench.errors import InputError
+
+    if data is not None and manifest is None:
+        raise InputError("--data goes with --manifest: it says where the clips of that data set are")
+    known, clips = _benchmark(manifest, data)
+    return Question(
+        **given,
+        limits=find_limits(limits, known, competition),
         front_end=known.front_end if known else None,
         sample_rate_hz=known.sample_rate_hz if known else None,
         clip_samples=known.clip_samples if known else None,
         clips=clips,
-        baselines=baselines,
     )
-    with working(f"Counting {model}"):
-        report = check(model, question)
+
+
+def _show(report: Report, *, with_layers: bool, as_json: bool) -> None:
     if as_json:
         print_json(_record(report))
-    else:
-        from kwsbench.budget.terminal import report_view
+        return
+    from kwsbench.budget.terminal import report_view
 
-        show(*report_view(report, with_layers=layers))
-    if report.within_budget is False:
-        raise typer.Exit(1)
+    show(*report_view(report, with_layers=with_layers))
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

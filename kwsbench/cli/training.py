@@ -1,4 +1,4 @@
-"""`kwsbench train` and `kwsbench predict`."""
+"""`kwsbench train`."""
 
 from __future__ import annotations
 
@@ -18,67 +18,79 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["32", "bf16"]
 
-TRAIN_EXAMPLE = options.example("train mfcc_lightgbm --manifest espeak_12")
-PREDICT_EXAMPLE = options.example(
-    "predict models/espeak_12/mfcc_lightgbm.txt --manifest espeak_12 --split test -o preds.csv"
-)
+EXAMPLE = options.example("train mfcc_lightgbm --manifest espeak_12")
+
+
+BaselineName = Annotated[str, typer.Argument(metavar="BASELINE", help="Name of a baseline, or the path of its file.")]
+Prepared = Annotated[str, typer.Option("--manifest", metavar="MANIFEST", help="A prepared data set.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration; may be given again.")
+]
+RecipeChanges = Annotated[
+    list[str] | None,
+    typer.Option("--recipe", metavar="KEY=VALUE", help="Networks: change the recipe; may be given again."),
+]
+Teachers = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="Networks: a checkpoint to learn from beside the labels; may be given again, for the mean of all.",
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, metavar="N", help="Networks: --recipe epochs=N, in short.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        help="Threads. Default: 1 for LightGBM, fastest up to some 10,000 clips; torch's own choice for networks.",
+    ),
+]
+Device = Annotated[
+    DeviceName | None, typer.Option("--device", help="Networks: where. Default: auto, the GPU where there is one.")
+]
+Devices = Annotated[
+    int | None, typer.Option("--devices", min=1, metavar="N", help="Networks: GPUs, or processes, of a machine.")
+]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", min=1, metavar="N", help="Networks: machines that share the batches.")
+]
+Precision = Annotated[
+    PrecisionName | None, typer.Option("--precision", help="Networks: bits. Default: 32; bf16 is mixed.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Networks: start over instead of going on with what the folder holds.")
+]
+TrainOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Where to write: a file for LightGBM (models/MANIFEST/BASELINE.txt), a folder for networks (models/MANIFEST/BASELINE).",
+    ),
+]
 
 
 def train(
-    baseline: Annotated[str, typer.Argument(metavar="BASELINE", help="Name of a baseline, or the path of its file.")],
-    manifest: Annotated[str, typer.Option("--manifest", metavar="MANIFEST", help="A prepared data set.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration; may be given again.")
-    ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option("--recipe", metavar="KEY=VALUE", help="Networks: change the recipe; may be given again."),
-    ] = None,
-    teachers: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--teacher",
-            metavar="MODEL",
-            help="Networks: a checkpoint to learn from beside the labels; may be given again, for the mean of all.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, metavar="N", help="Networks: --recipe epochs=N, in short.")
-    ] = None,
+    baseline: BaselineName,
+    manifest: Prepared,
+    settings: Settings = None,
+    recipe: RecipeChanges = None,
+    teachers: Teachers = None,
+    epochs: Epochs = None,
     seed: options.Seed = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            min=1,
-            metavar="N",
-            help="Threads. Default: 1 for LightGBM, fastest up to some 10,000 clips; torch's own choice for networks.",
-        ),
-    ] = None,
-    device: Annotated[
-        DeviceName | None, typer.Option("--device", help="Networks: where. Default: auto, the GPU where there is one.")
-    ] = None,
-    devices: Annotated[
-        int | None, typer.Option("--devices", min=1, metavar="N", help="Networks: GPUs, or processes, of a machine.")
-    ] = None,
-    nodes: Annotated[
-        int | None, typer.Option("--nodes", min=1, metavar="N", help="Networks: machines that share the batches.")
-    ] = None,
-    precision: Annotated[
-        PrecisionName | None, typer.Option("--precision", help="Networks: bits. Default: 32; bf16 is mixed.")
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Networks: start over instead of going on with what the folder holds.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Where to write: a file for LightGBM (models/MANIFEST/BASELINE.txt), a folder for networks (models/MANIFEST/BASELINE).",
-        ),
-    ] = None,
+    threads: Threads = None,
+    device: Device = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    precision: Precision = None,
+    fresh: Fresh = False,
+    output: TrainOutput = None,
     data: options.Data = None,
     baselines: options.Baselines = None,
     as_json: options.AsJson = False,
@@ -193,43 +205,3 @@ def _train_network(
 def _note_predict(model: Path, run: _Training) -> None:
     words = ("predict", str(model), "--manifest", run.manifest, "--split", "test", "-o", "preds.csv")
     note_next(*words, data=run.data, baselines=run.baselines)
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A trained model.")],
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE_OR_FOLDER", help="Any audio, instead of a prepared data set."),
-    ] = None,
-    manifest: options.Manifest = None,
-    split: options.Split = "test",
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="CSV", help="File to write.")] = Path("preds.csv"),
-    data: options.Data = None,
-    baselines: options.Baselines = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Predicts the clips of a prepared data set, or of any audio files and folders."""
-    from kwsbench.dataset.clips import open_dataset
-    from kwsbench.dataset.places import places
-    from kwsbench.predict import load_model, predict_files, predict_split
-
-    if bool(inputs) == (manifest is not None):
-        raise InputError("name either a data set with --manifest, or audio files and folders after the model")
-    check_outputs([output], {"the model": model} | {f"the input {path}": path for path in inputs or ()})
-    loaded = load_model(model, baselines)
-    if manifest is not None:
-        clips = predict_split(loaded, open_dataset(manifest, places(data)), split)
-    else:
-        clips, num_long = predict_files(loaded, inputs or [])
-        if num_long:
-            seconds = loaded.header.clip_samples / loaded.header.sample_rate_hz
-            note(
-                f"{num_long:,} of {len(clips.clip_ids):,} files are longer: only their first {seconds:g} s were heard."
-            )
-    clips.write(output)
-    if as_json:
-        print_json({"predictions": str(output), "clips": len(clips.clip_ids), "labels": list(clips.labels)})
-        return
-    show(f"{output}: {len(clips.clip_ids):,} clips")
-    if manifest is not None:
-        note_next("score", str(output), "--manifest", manifest, "--split", split, data=data)
