@@ -35,7 +35,7 @@ from kwsbench.files import replacing
 ENTRIES = Path(__file__).parents[1] / "submissions" / "baselines"
 EPOCHS, NUM_SEEDS = 40, 3
 MOST_PARAMETERS = 100_000
-TEACHERS = {"kwsnano": "tc_resnet14"}
+TEACHERS: dict[str, str] = {}
 """Baselines whose recipe is distillation, and which baseline's models of all seeds are the teachers."""
 
 COLUMNS = (
