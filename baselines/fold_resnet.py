@@ -19,8 +19,8 @@ formants wherever in frequency they lie.
 Input: 40 log-mels, windows of 30 ms every 10 ms (three times the manifest's hop, which is 10 ms in every one that
 ships), shape (batch, 40, 101) for one second.
 Output: one score per label; softmax makes them probabilities.
-Recipe: 40 epochs of AdamW with batches of 100, learning rate 0.02 warmed up for an epoch and decayed by a cosine, weight
-decay 0.02, clips shifted by up to 100 ms, background noise 10 to 50 dB below the clip in four clips of five, gain of up
+Recipe: AdamW with batches of 100, 40 epochs, learning rate 0.02 warmed up for an epoch and decayed by a cosine,
+decoupled L2 penalty 0.02, clips shifted by up to 100 ms, background noise 10 to 50 dB below the clip in four clips of five, gain of up
 to 10 dB either way in every second one, a room with 50 to 400 ms of reverberation around every fifth one, one mask over
 up to 100 ms and one over up to 4 bands.
 
