@@ -4,9 +4,8 @@
 
 trains each baseline for `--epochs` epochs by its own recipe with the seeds 0, 1 and 2 (one that stops early by its recipe
 may do so), on one thread each, lets it predict the test split, scores that, and writes into
-`submissions/baselines/NAME/seed_N/` its log, its card and its scores. It can be killed at any time; the same command
-goes on where it was. What is finished is not done again. The best checkpoint by validation becomes
-`submissions/baselines/NAME/model.pt` where it has at most 100,000 parameters.
+`benchmarks/results/NAME/seed_N/` its log, its card and its scores. It can be killed at any time; the same command
+goes on where it was. What is finished is not done again; `benchmarks/baseline_entries.py` makes entries of the best.
 
     python benchmarks/results_table.py speech_commands_v1_10 --table
 
@@ -32,11 +31,8 @@ from kwsbench.baseline import is_torch, load_baseline
 from kwsbench.catalogue import baseline_paths
 from kwsbench.files import replacing
 
-ENTRIES = Path(__file__).parents[1] / "submissions" / "baselines"
+RESULTS = Path(__file__).parent / "results"
 EPOCHS, NUM_SEEDS = 40, 3
-MOST_PARAMETERS = 100_000
-TEACHERS: dict[str, str] = {}
-"""Baselines whose recipe is distillation, and which baseline's models of all seeds are the teachers."""
 
 COLUMNS = (
     "baseline",
@@ -48,6 +44,7 @@ COLUMNS = (
     "macro FAR",
     "test errors",
     "epochs",
+    "training",
 )
 
 
@@ -70,7 +67,7 @@ class Run:
     @property
     def kept(self) -> Path:
         """What is committed of it."""
-        return ENTRIES / self.baseline / f"seed_{self.seed}"
+        return RESULTS / self.baseline / f"seed_{self.seed}"
 
     @property
     def model(self) -> Path:
@@ -102,17 +99,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _train_all(names: Sequence[str], arguments: argparse.Namespace) -> None:
-    first = [name for name in names if name not in TEACHERS]
-    for group in (first, [name for name in names if name in TEACHERS]):  # students come after their teachers
-        runs = [
-            Run(name, seed, arguments.manifest, arguments.data, arguments.runs, arguments.epochs)
-            for name in group
-            for seed in range(arguments.seeds)
-        ]
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(_finish, runs))
-        for name in group:
-            _keep_best([run for run in runs if run.baseline == name])
+    runs = [
+        Run(name, seed, arguments.manifest, arguments.data, arguments.runs, arguments.epochs)
+        for name in names
+        for seed in range(arguments.seeds)
+    ]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(_finish, runs))
 
 
 def _finish(run: Run) -> None:
@@ -131,19 +124,12 @@ def _finish(run: Run) -> None:
 def _train(run: Run) -> None:
     options = ["--manifest", run.manifest, "--data", str(run.data), "--seed", str(run.seed), "--threads", "1"]
     if is_torch(load_baseline(run.baseline)):
-        options += ["--epochs", str(run.epochs), "--device", "cpu", *_teachers(run), "-o", str(run.work)]
+        options += ["--epochs", str(run.epochs), "--device", "cpu", "-o", str(run.work)]
     elif run.model.exists():
         return
     else:
         options += ["-o", str(run.model)]
     _kwsbench(run, "train", run.baseline, *options)
-
-
-def _teachers(run: Run) -> Iterable[str]:
-    if run.baseline not in TEACHERS:
-        return
-    for model in sorted((run.runs / TEACHERS[run.baseline]).glob("seed_*/model.pt")):
-        yield from ("--teacher", str(model))
 
 
 def _kwsbench(run: Run, *words: str) -> str:
@@ -182,24 +168,6 @@ def _kwsbench_unchecked(*words: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
 
 
-def _keep_best(runs: Sequence[Run]) -> None:
-    """Keeps the checkpoint of the seed that did best on the validation split, and its card."""
-    best = max(runs, key=lambda run: _validation_accuracy(run.kept))
-    small = (
-        json.loads((best.kept / "score.json").read_text())["budget"]["params"] or MOST_PARAMETERS
-    ) < MOST_PARAMETERS
-    if small and best.model.suffix == ".pt" and best.model.exists():
-        shutil.copyfile(best.model, ENTRIES / best.baseline / "model.pt")
-        shutil.copyfile(best.kept / "card.md", ENTRIES / best.baseline / "card.md")
-
-
-def _validation_accuracy(kept: Path) -> float:
-    if not (kept / "log.csv").exists():
-        return 0.0
-    with (kept / "log.csv").open() as log:
-        return max(float(row["validation_accuracy"]) for row in csv.DictReader(log))
-
-
 def table(names: Iterable[str], manifest: str) -> str:
     """Returns the table in Markdown, the most accurate baseline first; what was not run is not in it."""
     rows = [row for row in (_row(name, manifest) for name in names) if row]
@@ -208,10 +176,10 @@ def table(names: Iterable[str], manifest: str) -> str:
 
 
 def _row(name: str, manifest: str) -> tuple[float, list[str]] | None:
-    folders = sorted((ENTRIES / name).glob("seed_*"))
+    folders = [path.parent for path in sorted((RESULTS / name).glob("seed_*/score.json"))]
     scores = [json.loads((folder / "score.json").read_text()) for folder in folders]
     scores = [score for score in scores if score["manifest"] == manifest]
-    if len(scores) < 2:
+    if len(scores) < NUM_SEEDS:
         return None
     figures = [score["summary"] for score in scores]
     budget = scores[0]["budget"]
@@ -223,7 +191,7 @@ def _row(name: str, manifest: str) -> tuple[float, list[str]] | None:
         _spread(accuracy),
         *(_spread([100 * each[key]["value"] for each in figures]) for key in ("macro_frr", "macro_far")),
         f"{statistics.fmean(errors):.1f}",
-        _epochs(folders),
+        *_lengths(folders),
     ]
     return statistics.fmean(accuracy), cells
 
@@ -232,11 +200,20 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
-def _epochs(folders: Iterable[Path]) -> str:
-    lengths = [
-        len((folder / "log.csv").read_text().splitlines()) - 1 for folder in folders if (folder / "log.csv").exists()
-    ]
-    return " / ".join(map(str, dict.fromkeys(lengths)))
+def _seconds_of_epochs(folder: Path) -> list[float]:
+    if not (folder / "log.csv").exists():
+        return []
+    with (folder / "log.csv").open() as log:
+        return [float(row["seconds"]) for row in csv.DictReader(log)]
+
+
+def _lengths(folders: Iterable[Path]) -> tuple[str, str]:
+    """Epochs of the runs, and minutes of one: so many epochs as long as the median one, since machines are shared."""
+    seconds = [epochs for epochs in map(_seconds_of_epochs, folders) if epochs]
+    if not seconds:
+        return "", ""
+    minutes = statistics.fmean(len(epochs) * statistics.median(epochs) / 60 for epochs in seconds)
+    return " / ".join(map(str, dict.fromkeys(map(len, seconds)))), f"{minutes:.0f} min"
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class BaselineFacts:
 def list_baselines(folder: Path | None = None) -> list[BaselineFacts]:
     """Returns the baselines in `folder` (default: the shipped ones) in the order of their names.
 
-    A file that is broken is in the list with its problem. What was measured is looked up beside the folder, in
-    `submissions/baselines/NAME/score.json` and in the `score.json` of folders in there; the mean of several for the
+    A file that is broken is in the list with its problem. What was measured is looked up beside the folder, in the
+    `score.json` of `benchmarks/results/NAME` and of the folders in there, one for each seed; the mean of several for the
     same manifest.
 
     Raises:
@@ -67,7 +67,7 @@ def list_baselines(folder: Path | None = None) -> list[BaselineFacts]:
     """
     if folder is not None and not folder.is_dir():
         raise InputError(f"no folder with baselines at {folder}")
-    scores = (folder or shipped_folder("baselines")).absolute().parent / "submissions" / "baselines"
+    scores = (folder or shipped_folder("baselines")).absolute().parent / "benchmarks" / "results"
     return [_facts(name, path, scores / name) for name, path in baseline_paths(folder).items()]
 
 

@@ -155,6 +155,26 @@ def bc_resnet(base: int, frames: int = 101) -> Tally:
     return tally
 
 
+def fold_resnet() -> Tally:
+    """101 frames and 40 bands, then 51 and 20; the bands are halved twice more, and the last 5 folded into channels."""
+    tally = Tally(besides=40)  # the means that are taken away
+    tally.conv(51 * 20, 5 * 5 * 11)
+    tally.norm(51 * 20, 11)
+    for bands in (10, 5):
+        tally.conv(51 * bands, 9 * 11)
+        tally.conv(51 * bands, 11 * 11)
+        tally.norm(51 * bands, 11)
+    tally.conv(51, 5 * 11 * 32)
+    tally.norm(51, 32)
+    for _ in range(5):
+        tally.conv(51, 7 * 32)
+        tally.conv(51, 32 * 32)
+        tally.norm(51, 32)
+    tally.besides += 32
+    tally.conv(1, 32 * LABELS, bias=LABELS)
+    return tally
+
+
 def tenet(channels: int, blocks: int) -> Tally:
     """98 frames, then 49, 25 and 13; three times as many channels inside a block."""
     tally, frames, inside = Tally(), 98, 3 * channels
@@ -204,6 +224,7 @@ BY_HAND = {
     "tc_resnet14": tc_resnet(16, 24, 24, 32, 32, 48, 48),
     "tc_resnet8_int8": tc_resnet_int8(16, 24, 32, 48),
     "bc_resnet_1": bc_resnet(8),
+    "fold_resnet": fold_resnet(),
     "tenet6_narrow": tenet(16, 2),
     "sparknet": sparknet(16),
 }
@@ -249,7 +270,7 @@ def _besides(module: nn.Module, _inputs: Any, output: torch.Tensor) -> int:
         return output.numel()
     if kind == "_Picture":  # bilinear
         return 4 * output.numel()
-    if kind == "_Block":  # mean over frequency
+    if kind in ("_Block", "_MeanSubtraction"):  # mean over frequency, over time
         return output.numel() // output.shape[2]
     return output.numel() if kind == "_OpenGates" else 0
 

@@ -168,7 +168,7 @@ def _write_score(path: Path, accuracy: Any, manifest: str | None = "espeak_12", 
 
 def test_what_was_measured_comes_from_scores_beside_the_folder(read: Read, tmp_path: Path) -> None:
     """Scores on the test split count, by manifest, the mean of several; others do not."""
-    scores = tmp_path / "submissions/baselines"
+    scores = tmp_path / "benchmarks/results"
     _write_score(scores / "one/score.json", 0.5)
     _write_score(scores / "one/seed_1/score.json", 0.75)
     _write_score(scores / "one/tiny/score.json", 1.0, manifest="tiny")
@@ -181,7 +181,7 @@ def test_what_was_measured_comes_from_scores_beside_the_folder(read: Read, tmp_p
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 99_999, '{"manifest": "a", "split": "test"}', "\xff"])
 def test_a_broken_score_takes_nothing_else_away(text: str, read: Read, tmp_path: Path) -> None:
     """What the file states stays, and the score is named."""
-    path = tmp_path / "submissions/baselines/one/score.json"
+    path = tmp_path / "benchmarks/results/one/score.json"
     _write_score(path, 0.5)
     path.write_text(text, encoding="latin-1")
     facts = read()
@@ -192,5 +192,5 @@ def test_a_broken_score_takes_nothing_else_away(text: str, read: Read, tmp_path:
 @pytest.mark.parametrize("accuracy", ["0.5", None, float("nan"), 1.01, -0.1, [0.5]])
 def test_an_accuracy_that_cannot_be_is_no_score(accuracy: Any, read: Read, tmp_path: Path) -> None:
     """Accuracies lie from 0 to 1."""
-    _write_score(tmp_path / "submissions/baselines/one/score.json", accuracy)
+    _write_score(tmp_path / "benchmarks/results/one/score.json", accuracy)
     assert "did not write" in read().problem
