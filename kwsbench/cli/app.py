@@ -17,13 +17,16 @@ from kwsbench import __version__
 from kwsbench.cli import (
     INTERRUPTED,
     budget,
+    competitions,
     data,
     exporting,
+    leaderboards,
     listening,
     listing,
     options,
     predicting,
     scoring,
+    submissions,
     training,
 )
 from kwsbench.cli.output import note
@@ -105,7 +108,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Keyword-spotting benchmarks: prepare data, train a baseline, check a budget, predict, score, compare."""
+    """Keyword-spotting benchmarks: prepare data, train, check a budget, predict, score, rank."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
@@ -124,3 +127,6 @@ app.command(epilog=predicting.EXAMPLE)(predicting.predict)
 app.command(epilog=listening.EXAMPLE)(listening.listen)
 app.command(epilog=scoring.SCORE_EXAMPLE)(scoring.score)
 app.command(epilog=scoring.COMPARE_EXAMPLE)(scoring.compare)
+app.add_typer(submissions.app, name="submission")
+app.add_typer(leaderboards.app, name="leaderboard")
+app.command(epilog=competitions.EXAMPLE)(competitions.init)

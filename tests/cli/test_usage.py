@@ -13,7 +13,9 @@ import typer
 
 from kwsbench import __version__
 from kwsbench.cli.app import app
+from kwsbench.manifest import read_manifest
 from tests.checkpoints import write_checkpoint
+from tests.submission.conftest import fill_in
 
 if TYPE_CHECKING:
     from conftest import CommandLine, Tiny
@@ -95,6 +97,9 @@ def test_no_command_shows_the_help_as_wrong_usage(kws: CommandLine) -> None:
     assert "Commands:" in ran.out + ran.err
 
 
+COMPETITION = {words for words in COMMANDS if words[:1] in {("init",), ("submission",), ("leaderboard",)}}
+
+
 def _example(*words: str) -> list[str]:
     command = COMMANDS[words]
     with command.make_context("kwsbench", [], resilient_parsing=True) as context:
@@ -127,7 +132,36 @@ def test_every_example_works_as_typed(kws: CommandLine, tiny: Tiny) -> None:
         if words == ("score",):
             assert (kws.folder / "scores/preds/det.svg").is_file()
     assert (kws.folder / "exports/model.onnx").is_file()
-    assert ran == set(COMMANDS) - {("data", "fetch")}
+    assert ran | COMPETITION == set(COMMANDS) - {("data", "fetch")}
+
+
+def test_every_example_of_a_competition_works_as_typed(kws: CommandLine, tiny: Tiny) -> None:
+    """From `init` to the grades, the examples run as they are printed, on the same stand-in.
+
+    The report is written between `new` and `seal`, the entry is gone before `unpack` brings it again, and `leaderboard
+    serve`, which goes on until it is stopped, is only parsed.
+    """
+    serve = _example("leaderboard", "serve")
+    COMMANDS["leaderboard", "serve"].make_context("serve", serve[2:]).close()
+    _prepare_stand_in(kws, tiny)
+    write_checkpoint(kws.folder / "model.pt", manifest=read_manifest(kws.folder / "espeak_12.toml"))
+    (kws.folder / "leaderboard").mkdir()
+    (kws.folder / "leaderboard/competition.toml").write_text('manifest = "espeak_12"\n', encoding="utf-8")
+    entry = kws.folder / "submissions/blue-owls/tc-small"
+    kws.works(*_example("init"))
+    kws.works(*_example("submission", "new"))
+    fill_in(entry / "report.md")
+    for command in ("seal", "validate", "pack"):
+        kws.works(*_example("submission", command))
+    shutil.rmtree(entry)
+    for command in ("unpack", "verify"):
+        kws.works(*_example("submission", command))
+    for words in (("submission",), ("leaderboard",)):
+        kws.works(*_example(*words))
+    for command in ("build", "diff", "grades", "similar"):
+        kws.works(*_example("leaderboard", command))
+    assert (kws.folder / "site/entries/blue-owls/tc-small.html").is_file()
+    assert "blue-owls,tc-small" in (kws.folder / "grades.csv").read_text(encoding="utf-8")
 
 
 def _prepare_stand_in(kws: CommandLine, tiny: Tiny) -> None:

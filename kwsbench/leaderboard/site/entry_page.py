@@ -1,0 +1,188 @@
+"""The page of an entry: what it is and where it stands, around the part that its own files decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kwsbench.errors import InputError
+from kwsbench.leaderboard.board import Board, Entry
+from kwsbench.leaderboard.site import entry_body
+from kwsbench.leaderboard.site.addresses import entry_page, ranking_view
+from kwsbench.leaderboard.site.checking import canary_lines, meaning, story
+from kwsbench.leaderboard.site.curve_pages import curve_lines
+from kwsbench.leaderboard.site.downloads import entry_files
+from kwsbench.leaderboard.site.figures import count, day, interval, metric_name, minute, percent, plural, share_of
+from kwsbench.leaderboard.site.pictures import read_picture
+from kwsbench.leaderboard.site.rendering import Templates, safe_html
+from kwsbench.leaderboard.site.report import SafeReport, safe_report
+from kwsbench.leaderboard.site.text import CELL_LETTERS, shown
+from kwsbench.submission.folder import MAX_REPORT_BYTES, read_regular
+from kwsbench.submission.record import Submission, Verdict
+
+BODY = "body.html"
+"""What `body_files` calls the part of the page."""
+
+ROWS = "rows.html"
+"""What it calls the entry's rows on the pages of curves, a line each; empty where it has no curve."""
+
+_MOST_HISTORY = 30
+_KINDS = {Verdict.VERIFIED: "good", Verdict.PREDICTIONS_ONLY: "quiet", Verdict.OVER_BUDGET: "warn"}
+
+
+@dataclass(frozen=True)
+class EntryFact:
+    """A figure of an entry; `more` is none or some lines below it."""
+
+    name: str
+    value: str
+    more: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """An entry among those of its team; `marks` says which one the page is about."""
+
+    submitted: str
+    href: str
+    title: str
+    value: str
+    interval: str
+    rank: str
+    band: str
+    verdict: str
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SpeakerLine:
+    """A speaker with many errors."""
+
+    speaker: str
+    clips: str
+    errors: str
+    rate: str
+
+
+def body_files(entry: Entry, templates: Templates) -> dict[str, bytes]:
+    """Returns what an entry's own files decide: `BODY`, its downloads, and the pictures of its report.
+
+    The names are relative to the folder of the entry on the site; `BODY` and `ROWS` become parts of pages.
+    """
+    report = read_report(entry.submission)
+    files = entry_files(entry)
+    speakers = [_speaker_line(one.speaker, one.num_clips, one.num_errors) for one in entry.worst_speakers]
+    layers = entry_body.layer_lines(entry.verification.report)
+    canaries = canary_lines(entry.verification)
+    body = templates.fill(
+        "entry_body.html",
+        scores=entry_body.score_lines(entry.score),
+        keyword_columns=entry_body.keyword_columns(entry.score),
+        keywords=entry_body.keyword_lines(entry.score),
+        confusions=entry_body.confusions(entry.score),
+        speakers=[speakers] if speakers else [],
+        story=list(story(entry.verification)),
+        canaries=[canaries] if canaries else [],
+        layers=[layers] if layers else [],
+        findings=entry_body.findings(entry.verification.report),
+        report={"html": safe_html()(report.html), "notes": report.notes},
+        commands=entry_body.commands(entry),
+        hashes=entry_body.hashes(entry),
+        versions=entry_body.versions(entry),
+        downloads=[{"name": name, "href": f"{entry.submission.entry}/{name}"} for name in files],
+    )
+    pictures = {picture.name: picture.content for picture in report.pictures.values()}
+    rows = [templates.fill("curve_row.html", line=line) if line else "" for line in curve_lines(entry)]
+    return {BODY: body.encode(), ROWS: "\n".join(rows).encode(), **files, **pictures}
+
+
+def read_report(submission: Submission) -> SafeReport:
+    """Returns the report of an entry as it was handed in; a note where it cannot be shown."""
+    try:
+        content = read_regular(submission.report, MAX_REPORT_BYTES)
+    except InputError:
+        return SafeReport(notes=["The report cannot be read."])
+    if _sha256(content) != submission.sha256.get("report"):
+        return SafeReport(notes=["The report is not the one that was handed in: it was changed later."])
+    read: Any = partial(read_picture, submission.folder)
+    return safe_report(content.decode("utf-8-sig", "replace"), read, f"{submission.entry}/")
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def _speaker_line(speaker: str, num_clips: int, num_errors: int) -> SpeakerLine:
+    return SpeakerLine(shown(speaker, 40), count(num_clips), count(num_errors), percent(num_errors / num_clips, 1))
+
+
+def head_of(entry: Entry, board: Board) -> dict[str, Any]:
+    """Returns what the page of an entry says above its scores."""
+    submission, metric = entry.submission, metric_name(board.rules.ranking.metric)
+    return {
+        "title": shown(submission.title) or submission.entry,
+        "team": submission.team,
+        "name": submission.entry,
+        "team_view": ranking_view(team=submission.team),
+        "standing": _standing(entry),
+        "facts": _facts(entry, board),
+        "metric": metric.short,
+        "verdict": str(entry.verification.verdict),
+        "verdict_kind": _KINDS.get(entry.verification.verdict, "bad"),
+        "verdict_meaning": meaning(entry.verification.verdict),
+    }
+
+
+def _standing(entry: Entry) -> list[str]:
+    submission = entry.submission
+    place = (
+        f"Rank {entry.rank}, band {entry.band}."
+        if entry.rank is not None
+        else f"Not ranked: {shown(entry.unranked_because, 400).rstrip('.')}."
+    )
+    by = ", ".join(shown(name, 60) for name in submission.members[:12])
+    handed_in = f"Handed in {minute(submission.submitted)} by {submission.team}{f' ({by})' if by else ''}"
+    late = f", {plural(entry.late_days, 'day')} late" if entry.late_days else ""
+    return [place, f"{handed_in}{late}.", *(["It comes with the kit."] if entry.is_baseline else [])]
+
+
+def _facts(entry: Entry, board: Board) -> list[EntryFact]:
+    metric, limits = metric_name(board.rules.ranking.metric), board.rules.limits
+    main = entry.main
+    figures = [EntryFact(f"{metric.title}, %", percent(main.value), (interval(main.low, main.high),))]
+    costs = (
+        ("Parameters", entry.num_parameters, limits.max_params),
+        ("MACs per second", entry.macs, limits.max_macs),
+        ("Weight bytes", entry.weight_bytes, limits.max_weight_bytes),
+    )
+    return figures + [_cost(name, value, limit) for name, value, limit in costs if value is not None]
+
+
+def _cost(name: str, value: int, limit: int | None) -> EntryFact:
+    share = share_of(value, limit)
+    return EntryFact(name, count(value), (share,) if share else ())
+
+
+def history_of(entry: Entry, of_team: Sequence[Entry]) -> list[HistoryLine]:
+    """Returns the latest entries of a team and the entry itself, the latest first."""
+    latest_first = sorted(of_team, key=lambda one: (one.submission.submitted, one.key), reverse=True)
+    kept = [one for at, one in enumerate(latest_first) if at < _MOST_HISTORY or one is entry]
+    return [_history_line(one, is_this=one is entry) for one in kept]
+
+
+def _history_line(entry: Entry, *, is_this: bool) -> HistoryLine:
+    return HistoryLine(
+        day(entry.submission.submitted),
+        entry_page(entry),
+        shown(entry.submission.title, CELL_LETTERS) or entry.submission.entry,
+        percent(entry.main.value),
+        interval(entry.main.low, entry.main.high, 1),
+        count(entry.rank),
+        count(entry.band),
+        str(entry.verification.verdict),
+        ("page",) if is_this else (),
+    )

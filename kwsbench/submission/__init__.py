@@ -1,0 +1,1 @@
+"""What teams hand in: its form, its checks, and what a host does to verify it."""
