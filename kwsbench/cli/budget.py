@@ -64,10 +64,6 @@ Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="FILE.py:CALLABLE", help="The network of a file that holds weights only."),
 ]
-Competition = Annotated[
-    Path | None,
-    typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
-]
 Layers = Annotated[bool, typer.Option("--layers", help="Show the counts of every layer.")]
 
 
@@ -85,7 +81,7 @@ def check_budget(
     input_seconds: InputSeconds = None,
     arch: Arch = None,
     manifest: options.Manifest = None,
-    competition: Competition = None,
+    competition: options.Competition = None,
     baselines: options.Baselines = None,
     data: options.Data = None,
     layers: Layers = False,

@@ -42,6 +42,10 @@ Background = Annotated[
     list[str] | None,
     typer.Option("--background", metavar="LABEL", help="Background label of the truth table; may be given again."),
 ]
+Competition = Annotated[
+    Path | None,
+    typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, metavar="N", help="Seed of the random generator.")]
 Replicates = Annotated[
     int, typer.Option("--replicates", min=100, metavar="N", help="Bootstrap replicates of the intervals.")

@@ -26,10 +26,6 @@ app = typer.Typer(
 _Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Entries: submissions/TEAM/ENTRY.")]
 _Root = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="Folder of all submissions.")]
 _SUBMISSIONS = Path("submissions")
-Competition = Annotated[
-    Path | None,
-    typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
-]
 _Truth = Annotated[
     Path | None,
     typer.Option("--truth", metavar="CSV", help="Truth table, where the labels are the host's or no audio is here."),
@@ -46,7 +42,7 @@ def new(
         list[str] | None, typer.Option("--member", metavar="NAME", help="A member of the team; may be given again.")
     ] = None,
     root: _Root = _SUBMISSIONS,
-    competition: Competition = None,
+    competition: options.Competition = None,
     data: options.Data = None,
     baselines: options.Baselines = None,
     as_json: options.AsJson = False,
@@ -87,7 +83,7 @@ def seal(folders: _Folders, as_json: options.AsJson = False) -> None:
 @app.command(epilog=options.example("submission validate submissions/blue-owls/tc-small"))
 def validate(
     folders: _Folders,
-    competition: Competition = None,
+    competition: options.Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
     baselines: options.Baselines = None,
@@ -192,33 +188,40 @@ def unpack(
     note_next("submission", "verify", str(folder))
 
 
+_SomeFolders = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Entries: submissions/TEAM/ENTRY.")
+]
+_Every = Annotated[bool, typer.Option("--all", help="Every entry of --submissions.")]
+_Run = Annotated[bool, typer.Option("--run/--no-run", help="Run the models and compare.")]
+_Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, metavar="N", help="How many at once. Default: one per processor.")
+]
+_Dask = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler; its workers must see the same files."),
+]
+_TimeLimit = Annotated[float, typer.Option("--time-limit", min=1, metavar="S", help="Seconds that one entry may take.")]
+_Cache = Annotated[
+    Path | None, typer.Option("--cache", metavar="DIR", help="Where results are kept. Default: in ~/.cache/kwsbench.")
+]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Verify again what was verified before.")]
+
+
 @app.command(epilog=options.example("submission verify --all --workers 2"))
 def verify(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Entries: submissions/TEAM/ENTRY.")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every entry of --submissions.")] = False,
+    folders: _SomeFolders = None,
+    every: _Every = False,
     root: _Root = _SUBMISSIONS,
-    competition: Competition = None,
+    competition: options.Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
     baselines: options.Baselines = None,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Run the models and compare.")] = True,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="How many at once. Default: one per processor.")
-    ] = None,
-    dask: Annotated[
-        str | None,
-        typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler; its workers must see the same files."),
-    ] = None,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", min=1, metavar="S", help="Seconds that one entry may take.")
-    ] = 600,
-    cache: Annotated[
-        Path | None,
-        typer.Option("--cache", metavar="DIR", help="Where results are kept. Default: in ~/.cache/kwsbench."),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Verify again what was verified before.")] = False,
+    run: _Run = True,
+    workers: _Workers = None,
+    dask: _Dask = None,
+    time_limit: _TimeLimit = 600,
+    cache: _Cache = None,
+    fresh: _Fresh = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Scores predictions, runs models again and compares, tries them on changed clips, counts budgets: what a host runs.
