@@ -183,7 +183,7 @@ def test_a_reader_that_has_gone_is_no_error(kws: CommandLine, baselines: tuple) 
 def test_listening_to_a_file_can_be_stopped(kws: CommandLine, baselines: tuple) -> None:
     """Ctrl-C in the middle of a file ends in 130 and one line; the alarms before it were printed."""
     soundfile.write(kws.folder / "a.flac", np.tile(_speech(3), 2_000), 16_000)
-    process = kws.start("listen", MODEL, "a.flac", *QUICK, *baselines, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = _hear(kws, "a.flac", *baselines)
     assert process.stdout
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -195,7 +195,8 @@ def test_listening_to_a_file_can_be_stopped(kws: CommandLine, baselines: tuple) 
 
 
 def _hear(kws: CommandLine, *words: str | Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    return kws.start("listen", MODEL, *QUICK, *words, stdout=subprocess.PIPE, stderr=stderr)
+    """Starts listening; its output has no buffer here, where `communicate` would not see what `readline` has taken."""
+    return kws.start("listen", MODEL, *QUICK, *words, stdout=subprocess.PIPE, stderr=stderr, bufsize=0)
 
 
 @pytest.mark.parametrize(("kind", "rate_hz"), [("there", 16_000), ("48 kHz", 48_000)])
