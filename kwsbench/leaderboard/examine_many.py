@@ -7,8 +7,7 @@ import importlib
 import json
 import os
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,37 +58,22 @@ def examine_many(folders: Sequence[Path], ground: Ground, cache: Path | None, jo
     with ExitStack() as stack:
         place = cache or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
-        fingerprint, surroundings = ground.fingerprint(), _surroundings(folders)
-        stamps = Stamps(place / _STAMPS)
-        tasks = [_task(folder, stamps, place, fingerprint + surroundings.get(folder, "")) for folder in folders]
+        fingerprint, stamps = ground.fingerprint(), Stamps(place / _STAMPS)
+        tasks = [_task(folder, stamps, place, fingerprint) for folder in folders]
         stamps.save()
         failed = _work([task for task in tasks if not task.file.exists()], ground, jobs)
         return {task.folder: _result(task, ground, failed) for task in tasks}
 
 
-def _surroundings(folders: Iterable[Path]) -> dict[Path, str]:
-    """What of an entry is not in its folder: links on the way to it, and folders whose names differ in case alone."""
-    twins: dict[str, set[str]] = defaultdict(set)
-    listed = list(folders)
-    for folder in listed:
-        twins[folder.parent.name.casefold()].add(folder.parent.name)
-        twins[f"{folder.parent.name}/{folder.name.casefold()}"].add(folder.name)
-    return {folder: said for folder in listed if (said := _around(folder, twins))}
-
-
-def _around(folder: Path, twins: Mapping[str, set[str]]) -> str:
-    beside = [*twins[folder.parent.name.casefold()], *twins[f"{folder.parent.name}/{folder.name.casefold()}"]]
-    is_link = folder.is_symlink() or folder.parent.is_symlink()
-    return f"{is_link} {sorted(beside)}" if is_link or len(beside) > 2 else ""
-
-
-def _task(folder: Path, stamps: Stamps, place: Path, context: str) -> _Task:
+def _task(folder: Path, stamps: Stamps, place: Path, fingerprint: str) -> _Task:
     content = stamps.content_of(folder)
     if content is None:
         appearance = look(folder)
         content = _content(folder)
         stamps.note(folder, content, appearance)
-    name = hashlib.sha256(json.dumps([context, str(folder), str(folder.absolute()), content]).encode()).hexdigest()
+    is_link = folder.is_symlink() or folder.parent.is_symlink()  # which its content does not say
+    facts = [fingerprint, str(folder), str(folder.absolute()), is_link, content]
+    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return _Task(folder, place / f"{name}.entry", content)
 
 

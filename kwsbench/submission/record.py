@@ -86,8 +86,8 @@ def read_submission(folder: Path) -> Submission:
     """Reads the form of an entry, and holds it against what its folders are called. The files are not opened.
 
     Raises:
-        InputError: The form cannot be read or breaks the schema, or the folder is called otherwise, is a link, or has
-            a twin that differs from it in case alone; every problem is named.
+        InputError: The form cannot be read or breaks the schema, or the folder is called otherwise or is a link; every
+            problem is named.
     """
     problems = list(_folder_problems(folder))
     form = None
@@ -112,8 +112,8 @@ def _folder_problems(folder: Path) -> list[Problem]:
     # Not resolved: a link must be seen as what it is.
     absolute = folder.absolute()
     named = (("the team's folder", absolute.parent), ("the entry's folder", absolute))
-    problems = [problem for what, path in named if (problem := slug_problem(path.name, what))]
-    return problems + [
+    misnamed = [problem for what, path in named if (problem := slug_problem(path.name, what))]
+    return misnamed + [
         Problem(f"{what} {quoted(path.name)}", "a link", "a folder of its own", "put a copy of the folder there")
         for what, path in named
         if path.is_symlink()
