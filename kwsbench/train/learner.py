@@ -110,7 +110,7 @@ class Learner:
         seed: int,
         teachers: Sequence[Teacher] = (),
     ) -> None:
-        # On a processor, convolutions over few channels are up to 20 times as fast where a place's channels lie together.
+        # On a processor, convolutions over few channels are faster where the channels of a place lie together.
         self.network = network.to(memory_format=torch.channels_last)
         self.optimiser = optimiser_of(recipe, network.parameters())
         self._wrapped, self._wrapped_optimiser = fabric.setup(network, self.optimiser)
