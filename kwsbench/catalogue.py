@@ -28,6 +28,11 @@ def manifest_paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(shipped_folder("data_manifests").glob("*.toml"))}
 
 
+def names_a_path(name_or_path: str, suffix: str = ".toml") -> bool:
+    """Returns whether this is meant as the path of a file, not as a name: by its end, or a slash in it."""
+    return name_or_path.endswith(suffix) or "/" in name_or_path
+
+
 def find_manifest(name_or_path: str) -> tuple[Manifest, Path]:
     """Returns the manifest of that name, or from that TOML file, and the path it was read from.
 
@@ -52,10 +57,9 @@ def find_baseline(name_or_path: str, folder: Path | None = None) -> Path:
 def _find(name_or_path: str, kind: str, shipped: dict[str, Path], suffix: str) -> Path:
     if name_or_path in shipped:
         return shipped[name_or_path]
-    looks_like_path = name_or_path.endswith(suffix) or "/" in name_or_path
-    if looks_like_path and Path(name_or_path).is_file():
+    if names_a_path(name_or_path, suffix) and Path(name_or_path).is_file():
         return Path(name_or_path)
-    if looks_like_path:
+    if names_a_path(name_or_path, suffix):
         raise InputError(f"no {kind} at {name_or_path}: there is no such file")
     hint = did_you_mean(name_or_path, shipped)
     known = ", ".join(shipped) or "none"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kwsbench.budget.report import Limits
-from kwsbench.catalogue import find_manifest, manifest_paths
+from kwsbench.catalogue import find_manifest, manifest_paths, names_a_path
 from kwsbench.errors import InputError, Problem, did_you_mean
 from kwsbench.manifest import Manifest, read_manifest
 
@@ -195,9 +195,8 @@ def _flag(name: str) -> str:
 def _manifest_of(name: str | None, competition: Path) -> Manifest | None:
     if name is None:
         return None
-    is_path = name.endswith(".toml") or "/" in name
     try:
-        return find_manifest(str(competition.parent / name) if is_path else name)[0]
+        return find_manifest(str(competition.parent / name) if names_a_path(name) else name)[0]
     except InputError as error:
         raise InputError(f"{competition} names a manifest that cannot be used: {error}") from error
 

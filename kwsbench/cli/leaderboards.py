@@ -259,7 +259,7 @@ def _board(given: _Given, *, private: bool = False) -> Board:
 
 
 def _sources(given: _Given) -> tuple[Rules, Sources]:
-    from kwsbench.cli.submissions import find_house
+    from kwsbench.cli.submissions import house_by
     from kwsbench.leaderboard.collect import Sources
     from kwsbench.leaderboard.received import read_received
     from kwsbench.leaderboard.rules import read_rules
@@ -269,7 +269,8 @@ def _sources(given: _Given) -> tuple[Rules, Sources]:
         raise InputError(
             f"there are no rules at {file}; name them with --competition, or make some with `kwsbench init`"
         )
-    house = find_house(file, data=given.data, baselines=given.baselines, truth=given.truth)
+    rules = read_rules(file)
+    house = house_by(rules, file, data=given.data, baselines=given.baselines, truth=given.truth)
     sources = Sources(
         house,
         key=_read_key(given.key),
@@ -278,7 +279,7 @@ def _sources(given: _Given) -> tuple[Rules, Sources]:
         jobs=given.workers or os.cpu_count() or 1,
         now=datetime.now(UTC),
     )
-    return read_rules(file), sources
+    return rules, sources
 
 
 def _rules_file(given: _Given) -> Path:

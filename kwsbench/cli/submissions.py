@@ -13,6 +13,7 @@ from kwsbench.errors import InputError, KwsbenchError
 
 if TYPE_CHECKING:
     from kwsbench.errors import Problem
+    from kwsbench.leaderboard.rules import Rules
     from kwsbench.submission.judging import House, Judged
     from kwsbench.submission.record import Verification
 
@@ -281,11 +282,26 @@ def find_house(
     Raises:
         InputError: The rules cannot be used.
     """
-    from kwsbench.budget.limits import COMPETITION, find_limits
+    from kwsbench.budget.limits import COMPETITION
     from kwsbench.leaderboard.rules import Rules, read_rules
-    from kwsbench.submission.judging import House
 
     file = competition or (COMPETITION if COMPETITION.exists() else None)
     rules = Rules() if file is None else read_rules(file)
+    return house_by(rules, file, data=data, baselines=baselines, truth=truth, manifest=manifest)
+
+
+def house_by(
+    rules: Rules,
+    file: Path | None,
+    *,
+    data: Path | None,
+    baselines: Path | None,
+    truth: Path | None = None,
+    manifest: str | None = None,
+) -> House:
+    """Returns where entries are judged by rules that are read already, from `file`; the rest as for `find_house`."""
+    from kwsbench.budget.limits import find_limits
+    from kwsbench.submission.judging import House
+
     limits = find_limits({}, competition=file)
     return House(manifest or rules.manifest, limits, rules.split, data, truth or rules.truth, baselines)

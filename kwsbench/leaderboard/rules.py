@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from kwsbench.budget.limits import read_competition
 from kwsbench.budget.report import Limits
+from kwsbench.catalogue import names_a_path
 from kwsbench.errors import InputError, Problem, did_you_mean
 from kwsbench.leaderboard.local_time import find_zone, instant_of
 from kwsbench.leaderboard.rule_tables import Entries, Late, Points, Private, Ranking
@@ -202,6 +203,6 @@ def _beside(path: Path, rules: Rules) -> Rules:
     update: dict[str, Any] = {}
     if rules.truth is not None:
         update["truth"] = path.parent / rules.truth
-    if rules.manifest is not None and (rules.manifest.endswith(".toml") or "/" in rules.manifest):
+    if rules.manifest is not None and names_a_path(rules.manifest):
         update["manifest"] = str(path.parent / rules.manifest)
     return rules.model_copy(update=update)

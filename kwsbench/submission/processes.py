@@ -18,6 +18,7 @@ from typing import Any
 
 from kwsbench.budget.limits import FoundLimits
 from kwsbench.budget.report import Limits
+from kwsbench.catalogue import names_a_path
 from kwsbench.errors import InputError
 from kwsbench.extras import import_extra
 from kwsbench.submission.deciding import Outcome, completed, decided_early
@@ -102,9 +103,8 @@ def order_record(house: House, time_limit_s: float, threads: int) -> dict[str, A
     paths = {name: _absolute(getattr(house, name)) for name in _PATHS}
     limits = {"limits": house.limits.limits.model_dump(), "words": house.limits.words}
     named = house.manifest
-    is_path = named is not None and (named.endswith(".toml") or "/" in named)
     record = {
-        "manifest": str(Path(named).absolute()) if named and is_path else named,
+        "manifest": str(Path(named).absolute()) if named and names_a_path(named) else named,
         "split": house.split,
         **limits,
         **paths,
