@@ -34,7 +34,6 @@ _KEY_FILE = Path("private_key.txt")
 _SITE = Path("site")
 _MOST_KEY_BYTES = 4096
 
-_Root = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="Folder of all submissions.")]
 _Competition = Annotated[
     Path | None,
     typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml."),
@@ -64,7 +63,6 @@ _Workers = Annotated[
 _Verify = Annotated[
     bool, typer.Option("--verify", help="First run the models of what is new, as `kwsbench submission verify` does.")
 ]
-_SUBMISSIONS = Path("submissions")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class _Given:
 @app.command(epilog=options.example("leaderboard build --out site"))
 def build(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the site, replaced as a whole.")] = _SITE,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: _Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
@@ -119,7 +117,7 @@ def build(
 @app.command(epilog=options.example("leaderboard diff site"))
 def diff(
     site: Annotated[Path, typer.Argument(metavar="[SITE]", help="Folder of the site that is there.")] = _SITE,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: _Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
@@ -151,7 +149,7 @@ def grades(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="File to write. Default: a table on stdout.")
     ] = None,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: _Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
@@ -186,7 +184,7 @@ def grades(
 
 @app.command(epilog=options.example("leaderboard similar"))
 def similar(
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: _Competition = None,
     data: options.Data = None,
     truth: _Truth = None,
@@ -217,7 +215,7 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65_535, metavar="N", help="Port on this machine; 0 takes a free one.")
     ] = 8000,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: _Competition = None,
     data: options.Data = None,
     truth: _Truth = None,

@@ -9,6 +9,9 @@ import typer
 
 SplitName = Literal["train", "validation", "test"]
 
+SUBMISSIONS = Path("submissions")
+"""Where submissions lie by default."""
+
 
 def example(command: str) -> str:
     """Returns the last line of a command's help; it is not wrapped, so that it can be copied."""
@@ -46,6 +49,7 @@ Competition = Annotated[
     Path | None,
     typer.Option("--competition", metavar="FILE", help="Rules. Default: leaderboard/competition.toml, if there."),
 ]
+Submissions = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="Folder of all submissions.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, metavar="N", help="Seed of the random generator.")]
 Replicates = Annotated[
     int, typer.Option("--replicates", min=100, metavar="N", help="Bootstrap replicates of the intervals.")

@@ -25,8 +25,6 @@ app = typer.Typer(
 )
 
 _Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Entries: submissions/TEAM/ENTRY.")]
-_Root = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="Folder of all submissions.")]
-_SUBMISSIONS = Path("submissions")
 _Truth = Annotated[
     Path | None,
     typer.Option("--truth", metavar="CSV", help="Truth table, where the labels are the host's or no audio is here."),
@@ -42,7 +40,7 @@ def new(
     members: Annotated[
         list[str] | None, typer.Option("--member", metavar="NAME", help="A member of the team; may be given again.")
     ] = None,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: options.Competition = None,
     data: options.Data = None,
     baselines: options.Baselines = None,
@@ -174,7 +172,9 @@ def pack(
 @app.command(epilog=options.example("submission unpack tc-small.zip --into submissions"))
 def unpack(
     archive: Annotated[Path, typer.Argument(metavar="ZIP", help="What a team handed in.")],
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Folder of all submissions.")] = _SUBMISSIONS,
+    into: Annotated[
+        Path, typer.Option("--into", metavar="DIR", help="Folder of all submissions.")
+    ] = options.SUBMISSIONS,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an entry of this name.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -212,7 +212,7 @@ _Fresh = Annotated[bool, typer.Option("--fresh", help="Verify again what was ver
 def verify(
     folders: _SomeFolders = None,
     every: _Every = False,
-    root: _Root = _SUBMISSIONS,
+    root: options.Submissions = options.SUBMISSIONS,
     competition: options.Competition = None,
     data: options.Data = None,
     truth: _Truth = None,

@@ -30,6 +30,7 @@ MAX_PICTURES = 20
 
 _MAX_FILES = 1_000  # more are not even listed
 _CHUNK_BYTES = 1 << 20
+_SHA256_DIGITS = 64
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -121,6 +122,11 @@ def hashes_of(folder: Path) -> dict[str, str]:
         path = folder / file.name
         hashes[file.name] = sha256_of_regular(path) if readable else f"{file.kind} of {file.num_bytes} bytes"
     return hashes
+
+
+def is_sha256(said: str) -> bool:
+    """Returns whether this is what `hashes_of` says of a file that was read, and not what it is instead."""
+    return len(said) == _SHA256_DIGITS
 
 
 def content_of(hashes: Mapping[str, str]) -> str:

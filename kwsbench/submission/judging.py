@@ -23,7 +23,7 @@ from kwsbench.manifest import Manifest, Split
 from kwsbench.predictions import Predictions, Truth, read_predictions
 from kwsbench.score.evaluate import Bootstrap, Score, evaluate
 from kwsbench.score.truth import TruthOptions, find_truth, from_dataset
-from kwsbench.submission.folder import FORM, content_of, hashes_of, inventory_problems
+from kwsbench.submission.folder import FORM, content_of, hashes_of, inventory_problems, is_sha256
 from kwsbench.submission.names import quoted
 from kwsbench.submission.record import Submission, read_submission, seal_problems
 from kwsbench.submission.report import report_problems
@@ -263,7 +263,7 @@ class _Reader:
 
     def _is_there(self, path: Path) -> bool:
         """Whether a file is there and fit to be read; where it is not, the inventory has said so."""
-        return len(self._hashes.get(path.name, "")) == 64
+        return is_sha256(self._hashes.get(path.name, ""))
 
     def _terms(self, submission: Submission) -> Terms | None:
         house, where = self._house, f"{self._folder / FORM}, field"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kwsbench.errors import InputError, Problem
-from kwsbench.submission.folder import FORM, content_sha256, find_submissions
+from kwsbench.submission.folder import FORM, content_sha256, find_submissions, is_sha256
 from kwsbench.submission.form import Form, read_form
 from kwsbench.submission.names import quoted, slug_problem
 
@@ -31,8 +31,6 @@ __all__ = [
     "read_submission",
     "seal_problems",
 ]
-
-_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def seal_problems(submission: Submission, hashes: Mapping[str, str]) -> list[Pro
     problems = []
     for part, name in submission.files.items():
         found, sealed = hashes.get(name, ""), submission.sha256[part]
-        if len(found) == _SHA256_DIGITS and found != sealed:
+        if is_sha256(found) and found != sealed:
             expected = f"the sealed one, {sealed[:12]}…"
             remedy = f"if the change is meant, run `kwsbench submission seal {submission.folder}`"
             where = f"{submission.folder}/{name}"
