@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kwsbench.budget.check import check_budget
 from kwsbench.budget.hints import hints
 from kwsbench.budget.limits import FoundLimits, limits_of
 from kwsbench.budget.question import Question
@@ -24,6 +23,8 @@ def count(model: Path, terms: Terms, house: House) -> Report:
         InputError: It is no model, or what is needed to count it is missing.
         RefusedError: It would be unsafe to handle.
     """
+    from kwsbench.budget.check import check_budget
+
     manifest = terms.manifest
     question = Question(
         limits=house_limits(house, terms),

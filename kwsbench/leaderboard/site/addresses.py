@@ -10,21 +10,21 @@ from kwsbench.leaderboard.board import Entry
 from kwsbench.submission.names import SLUG
 
 
-def entry_folder(entry: Entry) -> str:
-    """Returns the folder of an entry's downloads and pictures, from the root of the site.
+def team_folder(entry: Entry) -> str:
+    """Returns the folder of a team's pages, downloads and pictures, from the root of the site.
 
     Raises:
-        InputError: Its team or its entry is called what no folder may be called.
+        InputError: The team or the entry is called what no folder may be called.
     """
     team, name = entry.submission.team, entry.submission.entry
     if not (re.fullmatch(SLUG, team) and re.fullmatch(SLUG, name)):
         raise InputError("cannot make a page for an entry whose team or name cannot be part of an address")
-    return f"entries/{team}/{name}"
+    return f"entries/{team}"
 
 
 def entry_page(entry: Entry) -> str:
     """Returns the page of an entry, from the root of the site."""
-    return f"{entry_folder(entry)}.html"
+    return f"{team_folder(entry)}/{entry.submission.entry}.html"
 
 
 def root_of(page: str) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 
 from kwsbench.dataset.whole_folder import replacing_folder
 from kwsbench.leaderboard.board import Board, Entry
-from kwsbench.leaderboard.site.addresses import entry_folder, entry_page, root_of
+from kwsbench.leaderboard.site.addresses import entry_page, root_of, team_folder
 from kwsbench.leaderboard.site.cache import Bodies
 from kwsbench.leaderboard.site.changes import MOST_IN_FEED, changes_of, name_of
 from kwsbench.leaderboard.site.curve_pages import curve_frame, curve_pages
 from kwsbench.leaderboard.site.downloads import board_record, board_table, csv_bytes, json_bytes
 from kwsbench.leaderboard.site.entry_body import Fact
-from kwsbench.leaderboard.site.entry_page import head_of, history_of
+from kwsbench.leaderboard.site.entry_page import TeamHistory, head_of
 from kwsbench.leaderboard.site.figures import count, instant, minute, plural
 from kwsbench.leaderboard.site.plot_pages import plots_of
 from kwsbench.leaderboard.site.ranking_table import ranking_table
@@ -217,10 +217,11 @@ class _Pages:
         teams: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._board.entries:
             teams[entry.submission.team].append(entry)
+        histories = {team: TeamHistory(entries, self._templates) for team, entries in teams.items()}
         for entry in self._board.entries:
-            parts = bodies.put(entry, folder / entry_folder(entry))
+            parts = bodies.put(entry, folder / team_folder(entry))
             self._rows.append(parts.rows)
-            history = history_of(entry, teams[entry.submission.team])
+            history = histories[entry.submission.team].around(entry)
             head = head_of(entry, self._board)
             yield self._fill("entry.html", entry_page(entry), entry=head, body=safe_html()(parts.body), history=history)
 

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kwsbench import __version__
 from kwsbench.leaderboard.board import Entry
-from kwsbench.leaderboard.site.entry_page import BODY, ROWS, body_files
+from kwsbench.leaderboard.site.entry_page import OwnParts, own_parts
 from kwsbench.leaderboard.site.rendering import Templates
 
+_PARTS = "parts.json"
 _UNFINISHED = ".tmp"
 _READ_ONLY = 0o444
 _OURS = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}\.tmp")
 
 
-_PARTS = (BODY, ROWS)
-
-
 @dataclass(frozen=True)
-class Parts:
-    """What goes into pages.
+class Put:
+    """What goes into pages of an entry whose files are in the site.
 
     Attributes:
-        body: The part of the entry's own page.
+        body: The part of its own page.
         rows: Its row on each page of curves; empty where it has none.
     """
 
     body: str
     rows: tuple[str, ...]
-
-    @classmethod
-    def of(cls, body: str, rows: str) -> Parts:
-        """Returns the parts as `body_files` makes them."""
-        return cls(body, tuple(rows.split("\n")))
 
 
 class Bodies:
@@ -61,34 +55,22 @@ class Bodies:
         self.templates = templates
         self.num_reused = 0
 
-    def put(self, entry: Entry, target: Path) -> Parts:
-        """Puts the downloads and pictures of an entry into a folder, and returns what goes into pages."""
+    def put(self, entry: Entry, target: Path) -> Put:
+        """Puts the downloads and pictures of an entry into the folder of its team, and returns what goes into pages."""
         if self._folder is None:
-            files = body_files(entry, self.templates)
-            _write(files, target)
-            return _parts_of(files)
+            parts = own_parts(entry, self.templates)
+            _write(parts.files, target)
+            return Put(parts.body, parts.rows)
         key = self._key(entry)
         self._used.add(key)
         kept = self._folder / key
         try:
-            parts = Parts.of(*((kept / name).read_text(encoding="utf-8") for name in _PARTS))
+            put = _put_kept(kept, target)
             self.num_reused += 1
-        except OSError:
-            parts = self._keep(body_files(entry, self.templates), kept)
-        _link(kept, target)
-        return parts
-
-    def _keep(self, files: Mapping[str, bytes], kept: Path) -> Parts:
-        """Writes files whole: a folder has its name only when everything is in it."""
-        unfinished = kept.with_name(f"{secrets.token_hex(8)}{_UNFINISHED}")
-        _write(files, unfinished)
-        for name in _PARTS:
-            (unfinished / name).write_bytes(files[name])
-        for path in unfinished.rglob("*.*"):
-            path.chmod(_READ_ONLY)  # the site shares them
-        shutil.rmtree(kept, ignore_errors=True)
-        unfinished.rename(kept)
-        return _parts_of(files)
+        except (OSError, ValueError, TypeError, KeyError):
+            _keep(own_parts(entry, self.templates), kept)
+            put = _put_kept(kept, target)
+        return put
 
     def forget_unused(self) -> None:
         """Removes what this build did not need, and what a build that was killed left behind."""
@@ -99,7 +81,7 @@ class Bodies:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _key(self, entry: Entry) -> str:
-        """A hash of everything that `body_files` reads; the files of the entry go by their own hashes."""
+        """A hash of everything that `own_parts` reads; the files of the entry go by their own hashes."""
         score = entry.score
         figures = (score.labels, score.num_keywords, score.num_clips, score.num_speakers, score.summary, score.keywords)
         costs = (entry.num_parameters, entry.macs, entry.weight_bytes, entry.worst_speakers)
@@ -120,42 +102,47 @@ def _code_sha256() -> str:
     return total.hexdigest()
 
 
-def _parts_of(files: Mapping[str, bytes]) -> Parts:
-    return Parts.of(*(files[name].decode() for name in _PARTS))
+def _keep(parts: OwnParts, kept: Path) -> None:
+    """Writes files whole: a folder has its name only when everything is in it."""
+    unfinished = kept.with_name(f"{secrets.token_hex(8)}{_UNFINISHED}")
+    record = {"body": parts.body, "rows": parts.rows, "files": list(parts.files)}
+    _write({**parts.files, _PARTS: json.dumps(record).encode()}, unfinished)
+    for path in unfinished.rglob("*.*"):
+        path.chmod(_READ_ONLY)  # the site shares them
+    shutil.rmtree(kept, ignore_errors=True)
+    unfinished.rename(kept)
 
 
 def _write(files: Mapping[str, bytes], target: Path) -> None:
     for name, content in files.items():
-        if name not in _PARTS:
-            path = target / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-
-def _link(kept: Path, target: Path) -> None:
-    """Gives files a second name where the file system can, else copies them."""
-    for name in _names_in(kept):
         path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _put_kept(kept: Path, target: Path) -> Put:
+    """Gives files a second name where the file system can, else copies them.
+
+    Raises:
+        OSError: Something that was kept is not there.
+        ValueError: What was kept is damaged.
+        TypeError, KeyError: The same.
+    """
+    with open(f"{kept}/{_PARTS}", encoding="utf-8") as file:  # noqa: PTH123 -- a thousand of them
+        record = json.load(file)
+    for name in record["files"]:
+        source, path = f"{kept}/{name}", f"{target}/{name}"
         try:
-            os.link(kept / name, path)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(kept / name, path)
+            os.link(source, path)
         except OSError:
-            shutil.copyfile(kept / name, path)
+            _link_or_copy(source, Path(path))
+    return Put(record["body"], tuple(record["rows"]))
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def _link_or_copy(source: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # of an earlier attempt
     try:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _names_in(folder: Path, prefix: str = "") -> Iterator[str]:
-    with os.scandir(folder) as found:
-        for item in found:
-            if item.is_dir():
-                yield from _names_in(folder / item.name, f"{prefix}{item.name}/")
-            elif item.name not in _PARTS:
-                yield f"{prefix}{item.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -90,7 +91,7 @@ def curve_pages(board: Board) -> list[CurvePage]:
 
 def _drawn(entries: Sequence[Entry], keyword: str | None) -> tuple[Drawn, ...]:
     curves = ((entry, _mean_curve(entry, keyword)) for entry in entries)
-    known = [(entry, curve) for entry, curve in curves if curve is not None][:_FIRST_CURVES]
+    known = islice(((entry, curve) for entry, curve in curves if curve is not None), _FIRST_CURVES)
     x = det.x_axis()
     return tuple(
         Drawn(number, entry.key, _title(entry), det.path_of(det.heights(curve), x))

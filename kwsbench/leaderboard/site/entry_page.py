@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from kwsbench.errors import InputError
 from kwsbench.leaderboard.board import Board, Entry
 from kwsbench.leaderboard.site import entry_body
-from kwsbench.leaderboard.site.addresses import entry_page, ranking_view
+from kwsbench.leaderboard.site.addresses import entry_page, ranking_view, root_of
 from kwsbench.leaderboard.site.checking import canary_lines, meaning, story
 from kwsbench.leaderboard.site.curve_pages import curve_lines
 from kwsbench.leaderboard.site.downloads import entry_files
@@ -22,14 +22,24 @@ from kwsbench.leaderboard.site.text import CELL_LETTERS, shown
 from kwsbench.submission.folder import MAX_REPORT_BYTES, read_regular
 from kwsbench.submission.record import Submission, Verdict
 
-BODY = "body.html"
-"""What `body_files` calls the part of the page."""
-
-ROWS = "rows.html"
-"""What it calls the entry's rows on the pages of curves, a line each; empty where it has no curve."""
-
 _MOST_HISTORY = 30
 _KINDS = {Verdict.VERIFIED: "good", Verdict.PREDICTIONS_ONLY: "quiet", Verdict.OVER_BUDGET: "warn"}
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """What an entry's own files decide, whatever the others on the board are.
+
+    Attributes:
+        body: The part of its page.
+        rows: Its row on each page of curves; empty where it has none.
+        files: Downloads and pictures, named from the folder of the team on the site: a download begins with the name of
+            its entry (`tc-small.summary.csv`), pictures lie in a folder of that name.
+    """
+
+    body: str
+    rows: tuple[str, ...]
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class EntryFact:
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """An entry among those of its team; `marks` says which one the page is about."""
+    """An entry among those of its team."""
 
     submitted: str
     href: str
@@ -53,7 +63,6 @@ class HistoryLine:
     rank: str
     band: str
     verdict: str
-    marks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,11 @@ class SpeakerLine:
     rate: str
 
 
-def body_files(entry: Entry, templates: Templates) -> dict[str, bytes]:
-    """Returns what an entry's own files decide: `BODY`, its downloads, and the pictures of its report.
-
-    The names are relative to the folder of the entry on the site; `BODY` and `ROWS` become parts of pages.
-    """
+def own_parts(entry: Entry, templates: Templates) -> OwnParts:
+    """Makes what an entry's own files decide."""
+    name = entry.submission.entry
     report = read_report(entry.submission)
-    files = entry_files(entry)
+    files = {f"{name}.{file}": content for file, content in entry_files(entry).items()}
     speakers = [_speaker_line(one.speaker, one.num_clips, one.num_errors) for one in entry.worst_speakers]
     layers = entry_body.layer_lines(entry.verification.report)
     canaries = canary_lines(entry.verification)
@@ -91,11 +98,11 @@ def body_files(entry: Entry, templates: Templates) -> dict[str, bytes]:
         commands=entry_body.commands(entry),
         hashes=entry_body.hashes(entry),
         versions=entry_body.versions(entry),
-        downloads=[{"name": name, "href": f"{entry.submission.entry}/{name}"} for name in files],
+        downloads=[{"name": file.removeprefix(f"{name}."), "href": file} for file in files],
     )
-    pictures = {picture.name: picture.content for picture in report.pictures.values()}
+    pictures = {f"{name}/{picture.name}": picture.content for picture in report.pictures.values()}
     rows = [templates.fill("curve_row.html", line=line) if line else "" for line in curve_lines(entry)]
-    return {BODY: body.encode(), ROWS: "\n".join(rows).encode(), **files, **pictures}
+    return OwnParts(body, tuple(rows), {**files, **pictures})
 
 
 def read_report(submission: Submission) -> SafeReport:
@@ -167,14 +174,34 @@ def _cost(name: str, value: int, limit: int | None) -> EntryFact:
     return EntryFact(name, count(value), (share,) if share else ())
 
 
-def history_of(entry: Entry, of_team: Sequence[Entry]) -> list[HistoryLine]:
-    """Returns the latest entries of a team and the entry itself, the latest first."""
-    latest_first = sorted(of_team, key=lambda one: (one.submission.submitted, one.key), reverse=True)
-    kept = [one for at, one in enumerate(latest_first) if at < _MOST_HISTORY or one is entry]
-    return [_history_line(one, is_this=one is entry) for one in kept]
+class TeamHistory:
+    """The entries of a team as rows of the tables on its pages; a row that several pages show is made once.
+
+    Args:
+        of_team: The entries.
+        templates: The templates of the site.
+    """
+
+    def __init__(self, of_team: Sequence[Entry], templates: Templates) -> None:
+        self._templates = templates
+        self._latest_first = sorted(of_team, key=lambda one: (one.submission.submitted, one.key), reverse=True)
+        self._rows = [self._row(one) for one in self._latest_first]
+
+    def around(self, entry: Entry) -> list[Any]:
+        """Returns the rows of the team's latest entries and of the entry itself, which is marked, the latest first."""
+        rows = enumerate(zip(self._latest_first, self._rows, strict=True))
+        return [
+            self._row(one, "page") if one is entry else row
+            for at, (one, row) in rows
+            if at < _MOST_HISTORY or one is entry
+        ]
+
+    def _row(self, entry: Entry, *marks: str) -> Any:
+        root = root_of(entry_page(entry))
+        return safe_html()(self._templates.fill("history_row.html", line=_history_line(entry), root=root, marks=marks))
 
 
-def _history_line(entry: Entry, *, is_this: bool) -> HistoryLine:
+def _history_line(entry: Entry) -> HistoryLine:
     return HistoryLine(
         day(entry.submission.submitted),
         entry_page(entry),
@@ -184,5 +211,4 @@ def _history_line(entry: Entry, *, is_this: bool) -> HistoryLine:
         count(entry.rank),
         count(entry.band),
         str(entry.verification.verdict),
-        ("page",) if is_this else (),
     )

@@ -33,6 +33,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
+            auto_reload=False,
         )
 
     def fill(self, name: str, **values: Any) -> str:

@@ -58,6 +58,20 @@ def test_the_cache_makes_only_what_is_new(board: Board, tmp_path: Path) -> None:
     assert "It was looked at again." in page
 
 
+def test_a_damaged_cache_is_made_anew(board: Board, site: Path, tmp_path: Path) -> None:
+    """Where a kept file is gone, cut short or of another form, the site is the same as ever."""
+    cache = tmp_path / "cache"
+    build_site(board, tmp_path / "site", cache=cache)
+    first, second, third = sorted(cache.iterdir())[:3]
+    next(first.glob("*.det.csv")).unlink()
+    for folder, text in ((second, '{"body": "'), (third, "[]")):
+        (folder / "parts.json").unlink()
+        (folder / "parts.json").write_text(text, encoding="utf-8")
+    built = build_site(board, tmp_path / "site", cache=cache)
+    assert built.num_reused == len(board.entries) - 3
+    assert hashes(tmp_path / "site") == hashes(site)
+
+
 def test_every_link_leads_to_a_file_or_a_place_that_is_there(site: Path) -> None:
     """Every address on every page is relative and leads to a file of the site, and to a place on that page."""
     pages = {path: seen_in(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
@@ -163,16 +177,12 @@ def test_the_page_of_an_entry_says_all_there_is(board: Board, site: Path) -> Non
     expected += [entry.verification.content_sha256, f"kwsbench submission verify submissions/{entry.key}", "2.13.0"]
     expected += ["Narrow, but deep", "Reproduce", "summary.csv", "entry.json", "Rank 1, band 1."]
     assert [text for text in expected if text not in words] == []
-    folder = site / "entries" / entry.key
-    assert {path.name for path in folder.iterdir()} == {
-        "summary.csv",
-        "per_keyword.csv",
-        "confusion.csv",
-        "det.csv",
-        "layers.csv",
-        "entry.json",
-        "loss.png",
-    }
+    team, name = entry.key.split("/")
+    tables = ["summary.csv", "per_keyword.csv", "confusion.csv", "det.csv", "layers.csv", "entry.json"]
+    expected_files = {f"{name}.html", f"{name}/loss.png", *(f"{name}.{table}" for table in tables)}
+    folder = site / "entries" / team
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob(f"{name}*") if path.is_file()}
+    assert found | {f"{name}/{path.name}" for path in (folder / name).iterdir()} == expected_files
 
 
 def test_rejected_entries_are_listed_with_their_reasons(site: Path) -> None:
