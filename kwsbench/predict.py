@@ -32,6 +32,7 @@ from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.errors import InputError, Problem, ProblemLog
 from kwsbench.manifest import Split
 from kwsbench.predictions import write_predictions
+from kwsbench.runtime.definitions import Definition
 from kwsbench.runtime.scores import Score, open_model
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au")
@@ -49,16 +50,18 @@ class Model:
         header: What it says of itself.
         hear: From samples of shape (clips, samples) and their rate to what it takes, one row per clip.
         baselines: Folder of the baselines that it may name; None for the shipped ones.
+        definition: Its architecture, where the file holds weights only.
     """
 
     file: ModelFile
     header: ModelHeader
     hear: Features
     baselines: Path | None = None
+    definition: Definition | None = None
 
     @cached_property
     def _score(self) -> Score:
-        return open_model(self.file, self.baselines)
+        return open_model(self.file, self.baselines, self.definition)
 
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Returns the probability of each label, shape (clips, labels). Raises InputError where they do not fit."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kwsbench.cli import options
+from kwsbench.cli.budget import Arch
 from kwsbench.cli.output import check_outputs, note, note_next, print_json, show, show_table, working
 from kwsbench.errors import InputError, KwsbenchError
 
@@ -35,6 +36,7 @@ _Truth = Annotated[
 def new(
     key: Annotated[str, typer.Argument(metavar="TEAM/ENTRY", help="What the folders are to be called.")],
     model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A trained model.")],
+    arch: Arch = None,
     manifest: options.Manifest = None,
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Title. Default: the name of the entry.")] = "",
     members: Annotated[
@@ -54,7 +56,7 @@ def new(
     if house.manifest is None:
         raise InputError("name the benchmark with --manifest, or the rules with --competition")
     with working(f"Predicting with {model}"):
-        made = create(Wish(key, model, root, title, tuple(members or ())), house)
+        made = create(Wish(key, model, root, title, tuple(members or ()), arch), house)
     over = breach(made.report)
     if as_json:
         report = made.report.model_dump(mode="json")
@@ -116,7 +118,7 @@ def _validated(folder: Path, house: House, *, run: bool) -> tuple[Judged, list[P
     elif run and judged.submission and judged.terms and judged.format:
         try:
             with working(f"Counting {judged.submission.model}"):
-                over = budget_problem(count(judged.submission.model, judged.terms, house))
+                over = budget_problem(count(judged.submission.model, judged.terms, house, judged.submission.arch))
             problems += [over] if over else []
         except KwsbenchError as error:
             problems.append(Problem(str(judged.submission.model), f"this: {error}"))

@@ -22,7 +22,7 @@ from kwsbench.submission.record import Submission
 CURVE_REPLICATES = 100
 """Bootstrap replicates for the intervals of AUC and EER, which decide nothing here; all other figures have 1,000."""
 
-_FORMAT = 2  # of what is kept; another number forgets all that was kept before
+_FORMAT = 3  # of what is kept; another number forgets all that was kept before
 
 
 @dataclass(frozen=True, eq=False)

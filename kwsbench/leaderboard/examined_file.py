@@ -25,7 +25,7 @@ from kwsbench.submission.record import Submission
 
 _CHECKSUM_BYTES = 8
 _TYPES = ("<u2", "<i8", "<f8")
-_PATHS = ("folder", "model", "predictions", "report")
+_PATHS = ("folder", "model", "predictions", "report", "definition")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -86,14 +86,14 @@ def _arrays(shapes: Mapping[str, Any], raw: bytes) -> Arrays:
 def submission_record(submission: Submission) -> dict[str, Any]:
     """Returns a submission as JSON can hold it."""
     fields = {name: getattr(submission, name) for name in submission.__dataclass_fields__}
-    paths = {name: str(fields[name]) for name in _PATHS}
+    paths = {name: fields[name] and str(fields[name]) for name in _PATHS}
     sha256, members = dict(submission.sha256), list(submission.members)
     return {**fields, **paths, "sha256": sha256, "members": members, "submitted": submission.submitted.isoformat()}
 
 
 def submission_from(record: Mapping[str, Any]) -> Submission:
     """Returns what `submission_record` was called on."""
-    paths = {name: Path(record[name]) for name in _PATHS}
+    paths = {name: record[name] and Path(record[name]) for name in _PATHS}
     members, submitted = tuple(record["members"]), datetime.fromisoformat(record["submitted"])
     return Submission(**{**record, **paths, "members": members, "submitted": submitted})
 

@@ -15,6 +15,7 @@ from kwsbench.checkpoint.model_file import Format, ModelFile
 from kwsbench.checkpoint.onnx_file import load_graph
 from kwsbench.errors import InputError
 from kwsbench.extras import import_torch
+from kwsbench.runtime.definitions import Definition
 from kwsbench.runtime.networks import NetworkSource, network_of, request_of, source_of
 from kwsbench.runtime.onnx_sessions import open_session, run_session
 from kwsbench.sandbox import call, unavailable_reason
@@ -35,15 +36,16 @@ def score_inputs(model: ModelFile, inputs: NDArray[np.float32], baselines: Path 
     return open_model(model, baselines)(inputs)
 
 
-def open_model(model: ModelFile, baselines: Path | None = None) -> Score:
+def open_model(model: ModelFile, baselines: Path | None = None, definition: Definition | None = None) -> Score:
     """Opens a model for any number of inputs, as its trust allows.
 
-    TorchScript and `.pt2` run in the sandbox or not at all. ONNX and LightGBM models, which are data and run none of
+    TorchScript, `.pt2` and a definition with its weights run in the sandbox or not at all. ONNX and LightGBM models, which are data and run none of
     their author's code, run in the sandbox where there is one, since the libraries that read them have had bugs.
 
     Args:
         model: The model file.
         baselines: Folder of the baselines that a checkpoint may name.
+        definition: The architecture of a file that holds weights only.
 
     Returns:
         What gives its scores. It raises InputError where the model cannot be run on the inputs or its scores are not
@@ -52,11 +54,12 @@ def open_model(model: ModelFile, baselines: Path | None = None) -> Score:
     Raises:
         InputError: The model cannot be opened.
     """
-    if model.format == Format.KWSBENCH:
-        network = network_of(NetworkSource(model, baselines=baselines))
+    source = NetworkSource(model, definition, baselines)
+    if model.format == Format.KWSBENCH and definition is None:
+        network = network_of(source)
         return lambda inputs: _checked(score_with_network(network, inputs), inputs)
     trusted_enough = model.format in (Format.ONNX, Format.LIGHTGBM) and unavailable_reason() is not None
-    run = _opened_here(model) if trusted_enough else partial(_score_in_sandbox, model)
+    run = _opened_here(source) if trusted_enough else partial(_score_in_sandbox, source)
     return lambda inputs: _checked(_in_parts(run, inputs), inputs)
 
 
@@ -83,26 +86,27 @@ def score_task(
     request: dict[str, Any], arrays: dict[str, NDArray[Any]], files: Mapping[str, Path]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The task of the sandbox: runs the model on the inputs there."""
-    return {}, {"scores": _opened_here(source_of(request, files).model)(arrays["inputs"])}
+    return {}, {"scores": _opened_here(source_of(request, files))(arrays["inputs"])}
 
 
-def _score_in_sandbox(model: ModelFile, inputs: NDArray[np.float32]) -> Scores:
+def _score_in_sandbox(source: NetworkSource, inputs: NDArray[np.float32]) -> Scores:
     task = "kwsbench.runtime.scores:score_task"
-    request, files = request_of(NetworkSource(model))
-    reply = call(task, request, {"inputs": inputs}, files, what=str(model.path))
+    request, files = request_of(source)
+    reply = call(task, request, {"inputs": inputs}, files, what=str(source.model.path))
     if set(reply.arrays) != {"scores"}:
-        raise InputError(f"{model.path} gave no scores")
+        raise InputError(f"{source.model.path} gave no scores")
     return np.asarray(reply.arrays["scores"], np.float64)
 
 
-def _opened_here(model: ModelFile) -> Score:
+def _opened_here(source: NetworkSource) -> Score:
+    model = source.model
     if model.format == Format.ONNX:
         return partial(_in_batches, _onnx_run(model))
     if model.format == Format.LIGHTGBM:
         checkpoint = parse_lightgbm(model.path, model.data)
         booster, num_labels = booster_of(checkpoint, model.path), len(checkpoint.header.labels)
         return lambda inputs: label_scores(booster, inputs, num_labels)
-    return partial(score_with_network, network_of(NetworkSource(model)))
+    return partial(score_with_network, network_of(source))
 
 
 def _onnx_run(model: ModelFile) -> Callable[[NDArray[np.float32]], NDArray[Any]]:

@@ -16,8 +16,14 @@ from kwsbench.submission.judging import House, Terms
 _NUM_CLIPS = 4
 
 
-def count(model: Path, terms: Terms, house: House) -> Report:
+def count(model: Path, terms: Terms, house: House, arch: str | None = None) -> Report:
     """Counts a model against the limits of the house, and what they lack against those of the manifest.
+
+    Args:
+        model: The model file.
+        terms: The benchmark.
+        house: Where the entry is judged.
+        arch: `FILE.py:CALLABLE`, where the file holds weights only.
 
     Raises:
         InputError: It is no model, or what is needed to count it is missing.
@@ -28,6 +34,7 @@ def count(model: Path, terms: Terms, house: House) -> Report:
     manifest = terms.manifest
     question = Question(
         limits=house_limits(house, terms),
+        arch=arch,
         front_end=manifest.front_end,
         sample_rate_hz=manifest.sample_rate_hz,
         clip_samples=manifest.clip_samples,

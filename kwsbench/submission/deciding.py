@@ -20,7 +20,7 @@ from kwsbench.checkpoint.model_file import Format
 from kwsbench.errors import InputError, RefusedError
 from kwsbench.printable import printable
 from kwsbench.submission.costing import breach, count
-from kwsbench.submission.judging import House, Judged, Terms, judge
+from kwsbench.submission.judging import WEIGHTS_ONLY, House, Judged, Terms, judge
 from kwsbench.submission.record import Submission, Verdict, Verification, content_sha256
 from kwsbench.submission.rerun import Rerun, rerun
 
@@ -32,7 +32,7 @@ _NEEDS = {
     Format.ONNX: ("onnx", "onnxruntime"),
     Format.LIGHTGBM: ("lightgbm",),
 }
-"""What runs a model of each format; the others hold weights alone."""
+"""What runs a model of each format; weights alone run where a definition is with them."""
 
 _NAMED = 3
 _CHANGED = "the entry changed while it was verified; verify it again when nobody writes to it"
@@ -89,7 +89,7 @@ def completed(outcome: Outcome, judged: Judged, seconds: float) -> Outcome:
         "tier": judged.tier,
         "content_sha256": judged.content_sha256,
         "accuracy": judged.accuracy,
-        "versions": _versions(judged.format),
+        "versions": _versions(judged),
         "seconds": round(seconds, 3),
     }
     return replace(outcome, verification=replace(outcome.verification, **facts))
@@ -125,12 +125,20 @@ def _without_means(judged: Judged) -> Outcome | None:
     terms = judged.terms
     if terms is None or terms.dataset is None or judged.predictions is None:
         return _only(f"the clips are not here: {terms.why_not if terms else ''}", lasting=False)
-    if judged.format not in _NEEDS:
+    needs = _needs(judged)
+    if needs is None:
         return _only("the model holds weights without their architecture, so that it cannot be run")
-    missing = [name for name in _NEEDS[judged.format] if importlib.util.find_spec(name) is None]
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
     if missing:
         return _only(f"what runs the model is not installed here: {', '.join(missing)}", lasting=False)
     return _without_sandbox(judged)
+
+
+def _needs(judged: Judged) -> tuple[str, ...] | None:
+    """What runs the model; None where nothing can."""
+    if judged.format in WEIGHTS_ONLY:
+        return _TORCH if judged.submission and judged.submission.definition else None
+    return _NEEDS.get(judged.format) if judged.format else None
 
 
 def _without_sandbox(judged: Judged) -> Outcome | None:
@@ -153,13 +161,13 @@ def _invalid(judged: Judged) -> Verification:
 
 
 def _with_model(judged: Judged, submission: Submission, terms: Terms, house: House) -> Outcome:
-    report, uncounted = _count(submission.model, terms, house)
+    report, uncounted = _count(submission, terms, house)
     predictions = judged.predictions
     if predictions is None:
         raise ValueError("without predictions there is nothing to compare with")
     shown = report.model_dump(mode="json") if report else None
     try:
-        run = rerun(submission.model, terms, predictions, house.baselines)
+        run = rerun(submission, terms, predictions, house.baselines)
     except InputError as error:
         reason = _sentence(f"the model cannot be run: {error}")
         return Outcome(Verification(Verdict.PREDICTIONS_ONLY, reason, report=shown))
@@ -178,9 +186,9 @@ def _with_model(judged: Judged, submission: Submission, terms: Terms, house: Hou
     return Outcome(verification)
 
 
-def _count(model: Path, terms: Terms, house: House) -> tuple[Report | None, str]:
+def _count(submission: Submission, terms: Terms, house: House) -> tuple[Report | None, str]:
     try:
-        return count(model, terms, house), ""
+        return count(submission.model, terms, house, submission.arch), ""
     except InputError as error:
         return None, str(error)
 
@@ -209,8 +217,8 @@ def _sentence(text: str) -> str:
     return line if len(line) <= 1_000 else line[:1_000] + "…"
 
 
-def _versions(kind: Format | None) -> dict[str, str]:
-    packages = ("numpy", *(_NEEDS.get(kind, ()) if kind else ()))
+def _versions(judged: Judged) -> dict[str, str]:
+    packages = ("numpy", *(_needs(judged) or ()))
     return {"kwsbench": __version__, "python": platform.python_version()} | dict(_installed(packages))
 
 

@@ -23,6 +23,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 MAX_FORM_BYTES = 64 << 10
 MAX_MODEL_BYTES = 100 << 20
+MAX_DEFINITION_BYTES = 1 << 20
 MAX_PREDICTIONS_BYTES = 64 << 20
 MAX_REPORT_BYTES = 64 << 10  # ten thousand words; reading Markdown that means harm takes seconds for as much
 MAX_PICTURE_BYTES = 2 << 20
@@ -176,7 +177,7 @@ def inventory_problems(folder: Path, files: Mapping[str, str]) -> list[Problem]:
 
     Args:
         folder: The folder of the entry.
-        files: `model`, `predictions` and `report`, and what each is called.
+        files: `model`, `predictions`, `report` and, if there is one, `definition`, and what each is called.
     """
     log = ProblemLog()
     found = files_of(folder)
@@ -206,6 +207,7 @@ def _most_bytes(files: Mapping[str, str]) -> dict[str, int]:
         files["model"]: MAX_MODEL_BYTES,
         files["predictions"]: MAX_PREDICTIONS_BYTES,
         files["report"]: MAX_REPORT_BYTES,
+        **({files["definition"]: MAX_DEFINITION_BYTES} if "definition" in files else {}),
     }
 
 

@@ -65,22 +65,31 @@ class Files(_Table):
     """What the files of an entry are called: they lie in its folder."""
 
     model: FileName
+    definition: FileName | None = None
     predictions: FileName = "predictions.csv"
     report: FileName = "report.md"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        if len({name.casefold() for name in (self.model, self.predictions, self.report, FORM)}) < 4:
-            raise ValueError(f"four files of different names, {FORM} among them")
+        names = [*self.named().values(), FORM]
+        if len({name.casefold() for name in names}) < len(names):
+            raise ValueError(f"files of different names, {FORM} among them")
         if not self.predictions.endswith(".csv") or not self.report.endswith(".md"):
             raise ValueError("predictions that end in .csv and a report that ends in .md")
+        if self.definition is not None and not self.definition.endswith(".py"):
+            raise ValueError("a definition that ends in .py")
         return self
+
+    def named(self) -> dict[str, str]:
+        """Returns what each of the files that there are is called."""
+        return self.model_dump(exclude_none=True)
 
 
 class Hashes(_Table):
     """SHA-256 of the files, as they were when the entry was sealed."""
 
     model: Sha256
+    definition: Sha256 | None = None
     predictions: Sha256
     report: Sha256
 
@@ -97,8 +106,17 @@ class Form(_Table):
     split: Split
     submitted: Time
     kwsbench: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
+    network: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = None
     files: Files
     sha256: Hashes
+
+    @model_validator(mode="after")
+    def _whole_definition(self) -> Self:
+        if (self.files.definition is None) != (self.network is None):
+            raise ValueError(
+                "`files.definition` and `network` together, for weights whose network a .py file defines, or neither"
+            )
+        return self
 
 
 def read_form(path: Path) -> Form:
@@ -160,10 +178,10 @@ def form_text(form: Form) -> str:
         "split": _quoted(form.split),
         "submitted": form.submitted.isoformat(timespec="seconds"),
         "kwsbench": _quoted(form.kwsbench),
+        **({"network": _quoted(form.network)} if form.network is not None else {}),
     }
     parts = [_lines(fields)]
-    tables: dict[str, dict[str, Any]] = {"files": form.files.model_dump(), "sha256": form.sha256.model_dump()}
-    for name, table in tables.items():
+    for name, table in (("files", form.files.named()), ("sha256", form.sha256.model_dump(exclude_none=True))):
         parts.append(f"[{name}]\n" + _lines({key: _quoted(value) for key, value in table.items()}))
     return "\n".join(parts)
 

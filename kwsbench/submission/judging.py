@@ -21,6 +21,7 @@ from kwsbench.dataset.places import places
 from kwsbench.errors import InputError, Problem, RefusedError
 from kwsbench.manifest import Manifest, Split
 from kwsbench.predictions import Predictions, Truth, read_predictions
+from kwsbench.runtime.definitions import read_definition
 from kwsbench.score.evaluate import Bootstrap, Score, evaluate
 from kwsbench.score.truth import TruthOptions, find_truth, from_dataset
 from kwsbench.submission.folder import FORM, content_of, hashes_of, inventory_problems, is_sha256
@@ -36,7 +37,12 @@ TIERS = {
     **dict.fromkeys((Format.ONNX, Format.LIGHTGBM), 2),
     **dict.fromkeys((Format.TORCHSCRIPT, Format.EXPORTED_PROGRAM), 3),
 }
-"""How far each format is trusted, as in the design: 1 runs in process, 2 is data, 3 runs in the sandbox only."""
+"""How far each format is trusted, as in the design: 1 runs in process, 2 is data, 3 runs in the sandbox only.
+
+Weights with a definition in Python are of tier 3, too."""
+
+WEIGHTS_ONLY = frozenset({Format.SAFETENSORS, Format.STATE_DICT, Format.LIGHTNING})
+"""Formats that hold weights without their architecture."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,9 @@ class Judged:
     @property
     def tier(self) -> int | None:
         """How far the model is trusted; None where it cannot be read."""
-        return TIERS[self.format] if self.format else None
+        if self.format is None or self.submission is None:
+            return None
+        return 3 if self.submission.definition else TIERS[self.format]
 
     @property
     def accuracy(self) -> float | None:
@@ -255,6 +263,7 @@ class _Reader:
         self._problems += seal_problems(submission, self._hashes)
         terms = self._terms(submission)
         kind, refusal = self._model(submission)
+        self._problems += self._definition_problems(submission, kind)
         predictions = self._predictions(submission, terms) if terms else None
         if self._is_there(submission.report):
             self._problems += report_problems(submission.report, list(self._hashes))
@@ -292,6 +301,18 @@ class _Reader:
         except InputError as error:
             self._problems += _problems_of(error, submission.model)
             return None, ""
+
+    def _definition_problems(self, submission: Submission, kind: Format | None) -> tuple[Problem, ...]:
+        if submission.definition is None or not self._is_there(submission.definition):
+            return ()
+        if kind is not None and kind not in WEIGHTS_ONLY:
+            found = f"a definition beside a model that holds its own architecture ({kind})"
+            return (Problem(str(submission.definition), found, "weights alone beside it", "leave one of them out"),)
+        try:
+            read_definition(submission.arch or "")
+        except InputError as error:
+            return _problems_of(error, submission.definition)
+        return ()
 
     def _predictions(self, submission: Submission, terms: Terms) -> Predictions | None:
         if terms.clip_ids is None or not self._is_there(submission.predictions):

@@ -14,6 +14,7 @@ from kwsbench.errors import InputError, Problem
 from kwsbench.files import replacing
 from kwsbench.submission.folder import (
     FORM,
+    MAX_DEFINITION_BYTES,
     MAX_MODEL_BYTES,
     MAX_PICTURE_BYTES,
     MAX_PICTURES,
@@ -28,7 +29,13 @@ from kwsbench.submission.form import Form, read_form
 from kwsbench.submission.names import case_twins
 from kwsbench.submission.record import Submission, read_submission, seal_problems
 
-MAX_BYTES = MAX_MODEL_BYTES + MAX_PREDICTIONS_BYTES + 2 * MAX_REPORT_BYTES + MAX_PICTURES * MAX_PICTURE_BYTES
+MAX_BYTES = (
+    MAX_MODEL_BYTES
+    + MAX_DEFINITION_BYTES
+    + MAX_PREDICTIONS_BYTES
+    + 2 * MAX_REPORT_BYTES
+    + MAX_PICTURES * MAX_PICTURE_BYTES
+)
 _LIMITS = UnpackLimits(max_ratio=1, floor_bytes=MAX_BYTES, max_members=100)
 _DEEPEST = 3
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold

@@ -51,7 +51,9 @@ class Submission:
         model: Path of the model.
         predictions: Path of the predictions.
         report: Path of the report.
-        sha256: SHA-256 of `model`, `predictions` and `report` as they were when the entry was sealed.
+        sha256: SHA-256 of these files as they were when the entry was sealed.
+        definition: Path of the Python file that defines the network of weights; None where the model holds its own.
+        network: What in that file makes the network, a callable without arguments; None likewise.
     """
 
     folder: Path
@@ -68,6 +70,8 @@ class Submission:
     predictions: Path
     report: Path
     sha256: Mapping[str, str]
+    definition: Path | None = None
+    network: str | None = None
 
     @property
     def key(self) -> str:
@@ -76,8 +80,15 @@ class Submission:
 
     @property
     def files(self) -> dict[str, str]:
-        """What `model`, `predictions` and `report` are called in the folder."""
-        return {"model": self.model.name, "predictions": self.predictions.name, "report": self.report.name}
+        """What `model`, `predictions`, `report` and, where there is one, `definition` are called in the folder."""
+        parts = {"model": self.model, "predictions": self.predictions, "report": self.report}
+        parts |= {"definition": self.definition} if self.definition else {}
+        return {part: path.name for part, path in parts.items()}
+
+    @property
+    def arch(self) -> str | None:
+        """The network of weights as `check-budget --arch` takes it, `FILE.py:CALLABLE`; None where there is none."""
+        return None if self.definition is None else f"{self.definition}:{self.network}"
 
 
 def read_submission(folder: Path) -> Submission:
@@ -102,8 +113,8 @@ def read_submission(folder: Path) -> Submission:
 
 def _submission(folder: Path, form: Form) -> Submission:
     fields = form.model_dump(exclude={"files", "sha256"})
-    paths = {name: folder / file for name, file in form.files.model_dump().items()}
-    return Submission(folder=folder, **fields, **paths, sha256=form.sha256.model_dump())
+    paths: dict[str, Any] = {name: folder / file for name, file in form.files.named().items()}
+    return Submission(folder=folder, **fields, **paths, sha256=form.sha256.model_dump(exclude_none=True))
 
 
 def _folder_problems(folder: Path) -> list[Problem]:
@@ -137,9 +148,9 @@ def seal_problems(submission: Submission, hashes: Mapping[str, str]) -> list[Pro
     """
     problems = []
     for part, name in submission.files.items():
-        found, sealed = hashes.get(name, ""), submission.sha256[part]
+        found, sealed = hashes.get(name, ""), submission.sha256.get(part, "")
         if is_sha256(found) and found != sealed:
-            expected = f"the sealed one, {sealed[:12]}…"
+            expected = f"the sealed one, {sealed[:12]}…" if sealed else "one that was sealed"
             remedy = f"if the change is meant, run `kwsbench submission seal {submission.folder}`"
             where = f"{submission.folder}/{name}"
             problems.append(Problem(where, f"another content, {found[:12]}…", expected, remedy))

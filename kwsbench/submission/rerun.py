@@ -23,9 +23,10 @@ from kwsbench.dataset.clips import PreparedDataset, load_samples
 from kwsbench.manifest import Manifest
 from kwsbench.predict import Model, load_model, predict_split
 from kwsbench.predictions import Predictions
+from kwsbench.runtime.definitions import Definition, read_definition
 from kwsbench.submission.canaries import UNCHANGED, canary, changed_clips, chosen, verdict_on
 from kwsbench.submission.judging import Terms
-from kwsbench.submission.record import Canary
+from kwsbench.submission.record import Canary, Submission
 
 SCORE_TOLERANCE = 1e-3
 """How far a score, a probability, may be from the model's own: over a hundred times what rounding in float32 does."""
@@ -66,11 +67,11 @@ class Rerun:
     suspicion: str
 
 
-def rerun(path: Path, terms: Terms, predictions: Predictions, baselines: Path | None) -> Rerun:
-    """Runs a model on the clips of the split and on canaries.
+def rerun(submission: Submission, terms: Terms, predictions: Predictions, baselines: Path | None) -> Rerun:
+    """Runs the model of an entry on the clips of the split and on canaries.
 
     Args:
-        path: The model.
+        submission: The entry.
         terms: The benchmark; its data set must be there.
         predictions: What was handed in, in the order of the clips.
         baselines: Folder of the baselines that the model may name.
@@ -82,7 +83,7 @@ def rerun(path: Path, terms: Terms, predictions: Predictions, baselines: Path | 
     dataset = terms.dataset
     if dataset is None or terms.clip_ids is None:
         raise ValueError("a model is run where its data set is")
-    model = open_for(path, terms.manifest, baselines)
+    model = open_for(submission.model, terms.manifest, baselines, submission.arch)
     scores = predict_split(model, dataset, terms.split).scores
     comparison = compare(predictions, scores)
     differing = terms.clip_ids.filter(pl.Series(comparison.differs))
@@ -90,23 +91,31 @@ def rerun(path: Path, terms: Terms, predictions: Predictions, baselines: Path | 
     return Rerun(comparison, tuple(differing.head(MOST_NAMED)), canaries, suspicion)
 
 
-def open_for(path: Path, manifest: Manifest, baselines: Path | None) -> Model:
+def open_for(path: Path, manifest: Manifest, baselines: Path | None, arch: str | None = None) -> Model:
     """Opens a model for a benchmark.
 
-    An ONNX, TorchScript or `.pt2` file that does not say what it hears is taken to hear the front-end of the manifest,
-    and to give its labels in their order.
+    An ONNX, TorchScript or `.pt2` file that does not say what it hears, and weights with a definition, are taken to
+    hear the front-end of the manifest, and to give its labels in their order.
+
+    Args:
+        path: The model file.
+        manifest: The benchmark.
+        baselines: Folder of the baselines that the model may name.
+        arch: `FILE.py:CALLABLE`, where the file holds weights only.
 
     Raises:
         InputError: It is no model that can be run, or what runs it is missing.
         RefusedError: Reading it would be unsafe.
     """
     file = read_model_file(path)
+    if arch is not None:
+        return _stranger(file, manifest, read_definition(arch))
     if file.format in _STRANGERS and header_of_export(file) is None:
         return _stranger(file, manifest)
     return load_model(path, baselines)
 
 
-def _stranger(file: ModelFile, manifest: Manifest) -> Model:
+def _stranger(file: ModelFile, manifest: Manifest, definition: Definition | None = None) -> Model:
     header = ModelHeader(
         baseline="",
         config={},
@@ -121,7 +130,7 @@ def _stranger(file: ModelFile, manifest: Manifest) -> Model:
         seed=0,
         kwsbench_version=__version__,
     )
-    return Model(file, header, NetworkInput(manifest.front_end))
+    return Model(file, header, NetworkInput(manifest.front_end), definition=definition)
 
 
 def compare(predictions: Predictions, scores: NDArray[np.float64]) -> Comparison:

@@ -15,6 +15,7 @@ from kwsbench.dataset.whole_folder import replacing_folder
 from kwsbench.errors import InputError, Problem
 from kwsbench.files import replacing
 from kwsbench.predict import predict_split
+from kwsbench.runtime.definitions import read_definition
 from kwsbench.submission.costing import count
 from kwsbench.submission.folder import FORM, MAX_MODEL_BYTES, sha256_of_regular
 from kwsbench.submission.form import Files, Form, Hashes, form_text, parse_form, read_form
@@ -31,6 +32,8 @@ _SUFFIXES = {
     Format.LIGHTGBM: ".txt",
 }
 
+_DEFINITION = "network.py"
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -42,6 +45,7 @@ class Wish:
         root: Folder of the submissions.
         title: Title; the name of the entry where empty.
         members: Names of the team.
+        arch: `FILE.py:CALLABLE`, where the model file holds weights only.
     """
 
     key: str
@@ -49,6 +53,7 @@ class Wish:
     root: Path
     title: str = ""
     members: tuple[str, ...] = ()
+    arch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,19 @@ def create(wish: Wish, house: House) -> Scaffold:
     terms = terms_of(house, house.manifest or "")
     if terms.dataset is None or terms.clips_sha256 is None:
         raise InputError(f"{terms.manifest.name} cannot be predicted here: {terms.why_not}")
-    kind = read_model_file(wish.model).format
-    files = Files(model=f"model{_SUFFIXES.get(kind, '.pt')}")
-    draft = _draft(wish, terms, terms.clips_sha256, files)
+    kind, definition = read_model_file(wish.model).format, read_definition(wish.arch) if wish.arch else None
+    files = Files(model=f"model{_SUFFIXES.get(kind, '.pt')}", definition=_DEFINITION if definition else None)
+    draft = _draft(wish, terms, terms.clips_sha256, files, definition.name if definition else None)
     data = _read(wish.model)
-    model = open_for(wish.model, terms.manifest, house.baselines)
+    report = count(wish.model, terms, house, wish.arch)
+    model = open_for(wish.model, terms.manifest, house.baselines, wish.arch)
     scores = predict_split(model, terms.dataset, terms.split)
-    report = count(wish.model, terms, house)
     if {model.file.sha256, report.sha256} != {hashlib.sha256(data).hexdigest()}:
         raise InputError(f"{wish.model} changed while it was read; try again when it is complete")
     with replacing_folder(folder) as new:
         (new / files.model).write_bytes(data)
+        if model.definition:
+            (new / _DEFINITION).write_bytes(model.definition.source.encode())
         scores.write(new / files.predictions)
         text = report_template(draft.title, _facts(terms, report))
         (new / files.report).write_text(text, encoding="utf-8")
@@ -109,7 +116,7 @@ def _require_free(folder: Path) -> None:
         raise InputError(f"{folder} differs from {twin} in case alone; choose another name")
 
 
-def _draft(wish: Wish, terms: Terms, clips_sha256: str, files: Files) -> Form:
+def _draft(wish: Wish, terms: Terms, clips_sha256: str, files: Files, network: str | None) -> Form:
     team, entry = parse_key(wish.key)
     table = {
         "team": team,
@@ -121,8 +128,9 @@ def _draft(wish: Wish, terms: Terms, clips_sha256: str, files: Files) -> Form:
         "split": terms.split,
         "submitted": _now(),
         "kwsbench": __version__,
+        "network": network,
         "files": files.model_dump(),
-        "sha256": dict.fromkeys(Hashes.model_fields, "0" * 64),
+        "sha256": dict.fromkeys(files.named(), "0" * 64),
     }
     return parse_form(table, Path(FORM))
 
@@ -148,7 +156,7 @@ def _facts(terms: Terms, report: Report) -> Sequence[str]:
 
 
 def _sealed(form: Form, folder: Path) -> Form:
-    hashes = {part: sha256_of_regular(folder / name) for part, name in form.files.model_dump().items()}
+    hashes = {part: sha256_of_regular(folder / name) for part, name in form.files.named().items()}
     return form.model_copy(update={"sha256": Hashes(**hashes)})
 
 

@@ -31,6 +31,7 @@ _FIRST_PAGE = ("index.html", "assets/site.", "assets/theme.", "assets/ranking.",
 _COMMENT = re.compile(r"/\*.*\*/")
 _HASH_DIGITS = 10
 _MOST_INTRO = 420
+_ROUNDED = "Counts are rounded likewise, so that the rows of the confusion matrix need not add up."
 
 
 @dataclass(frozen=True)
@@ -217,13 +218,15 @@ class _Pages:
         teams: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._board.entries:
             teams[entry.submission.team].append(entry)
+        notes = [*_notes(self._board), *([_ROUNDED] if self._board.hidden_clips else [])]
         histories = {team: TeamHistory(entries, self._templates) for team, entries in teams.items()}
         for entry in self._board.entries:
             parts = bodies.put(entry, folder / team_folder(entry))
             self._rows.append(parts.rows)
             history = histories[entry.submission.team].around(entry)
             head = head_of(entry, self._board)
-            yield self._fill("entry.html", entry_page(entry), entry=head, body=safe_html()(parts.body), history=history)
+            body = safe_html()(parts.body)
+            yield self._fill("entry.html", entry_page(entry), entry=head, notes=notes, body=body, history=history)
 
 
 def _intro(board: Board) -> list[str]:
