@@ -86,7 +86,9 @@ class Course:
 
     def _form(self, folder: Path, number: int) -> str:
         files = Files(model="model.safetensors")
-        hashes = {part: hashlib.sha256((folder / name).read_bytes()).hexdigest() for part, name in files}
+        hashes = {
+            part: hashlib.sha256((folder / name).read_bytes()).hexdigest() for part, name in files.named().items()
+        }
         form = Form(
             team=folder.parent.name,
             entry=folder.name,

@@ -59,7 +59,7 @@ def _terms(competition: Path, manifest: Manifest, data: Path | None) -> Terms | 
 
 def _form(folder: Path, manifest: Manifest, clips_sha256: str) -> Form:
     files = Files(model="model.safetensors")
-    hashes = {part: hashlib.sha256((folder / name).read_bytes()).hexdigest() for part, name in files}
+    hashes = {part: hashlib.sha256((folder / name).read_bytes()).hexdigest() for part, name in files.named().items()}
     return Form(
         team=TEAM,
         entry=ENTRY,

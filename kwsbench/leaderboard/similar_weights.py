@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwsbench.checkpoint.archives import open_archive
 from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
 from kwsbench.errors import KwsbenchError
 
@@ -25,6 +26,9 @@ _FEWEST = 32  # numbers in a tensor that is compared
 _NEAR = 0.1
 _LEAST_SHARE = 0.5
 _MOST_NUMBERS = 1 << 24
+_FLOAT_BYTES = 4
+_STORED = re.compile(r"(?:[^/]+/)?data/(?:[0-9]+|(?:weights|constants)/[a-z]+_[0-9]+)")
+_PROGRAMS = frozenset({Format.TORCHSCRIPT, Format.EXPORTED_PROGRAM})
 _TENSORS = frozenset({Format.KWSBENCH, Format.STATE_DICT, Format.LIGHTNING, Format.SAFETENSORS})
 
 
@@ -88,6 +92,8 @@ def _arrays(file: ModelFile) -> list[NDArray[Any]]:
         from kwsbench.checkpoint.tensors import read_tensors
 
         return [tensor.detach().double().numpy() for tensor in read_tensors(file).tensors.values() if _is_real(tensor)]
+    if file.format in _PROGRAMS:
+        return _stored_arrays(file)
     if file.format is Format.ONNX:
         return _onnx_arrays(file)
     return _tree_arrays(file) if file.format is Format.LIGHTGBM else []
@@ -95,6 +101,14 @@ def _arrays(file: ModelFile) -> list[NDArray[Any]]:
 
 def _is_real(tensor: Any) -> bool:
     return not tensor.is_complex() and not tensor.is_quantized and tensor.numel() <= _MOST_NUMBERS
+
+
+def _stored_arrays(file: ModelFile) -> list[NDArray[Any]]:
+    """What a program stores, as float32: each piece is a tensor, mostly, and nothing is run to read it."""
+    archive = open_archive(file.data, file.path)
+    names = (name for name, entry in archive.entries.items() if entry.num_bytes <= _FLOAT_BYTES * _MOST_NUMBERS)
+    pieces = (archive.read(name) for name in names if _STORED.fullmatch(name))
+    return [np.frombuffer(piece, "<f4", len(piece) // _FLOAT_BYTES) for piece in pieces]
 
 
 def _onnx_arrays(file: ModelFile) -> list[NDArray[Any]]:

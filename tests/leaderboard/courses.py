@@ -136,7 +136,12 @@ class Course:
             submitted=submitted,
             kwsbench="0.1.0",
             files=files,
-            sha256=Hashes(**{part: hashlib.sha256((folder / name).read_bytes()).hexdigest() for part, name in files}),
+            sha256=Hashes(
+                **{
+                    part: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                    for part, name in files.named().items()
+                }
+            ),
         )
         (folder / "submission.toml").write_text(form_text(form), encoding="utf-8")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from kwsbench.leaderboard.collect import Sources
@@ -118,6 +119,34 @@ def test_equal_permuted_and_nearly_equal_weights_are_found(tmp_path: Path) -> No
     assert found["a", "c"][1] == 0
     assert found["a", "c"][2] == pytest.approx(960 / 1056)
     assert not any("d" in pair for pair in found)
+
+
+class Net(torch.nn.Module):
+    """A small network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Linear(40, 24), torch.nn.Linear(24, 10)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """From (clips, 40) to (clips, 10)."""
+        return self.second(torch.relu(self.first(features)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_in_programs_are_found(tmp_path: Path) -> None:
+    """The weights of TorchScript and `.pt2` are compared with those of any other format, and nothing is run."""
+    net = Net().eval()
+    torch.save(net.state_dict(), tmp_path / "a.pt")
+    torch.jit.save(torch.jit.script(net), tmp_path / "b.pt")  # type: ignore[no-untyped-call]
+    torch.export.save(torch.export.export(net, (torch.zeros(2, 40),)), tmp_path / "c.pt2")
+    with torch.no_grad():
+        for values in net.parameters():
+            values.copy_(torch.randn_like(values))
+    torch.jit.save(torch.jit.script(net), tmp_path / "d.pt")  # type: ignore[no-untyped-call]
+    found = _pairs(a=tmp_path / "a.pt", b=tmp_path / "b.pt", c=tmp_path / "c.pt2", d=tmp_path / "d.pt")
+    assert found == {("a", "b"): (False, 1.0, 1.0), ("a", "c"): (False, 1.0, 1.0), ("b", "c"): (False, 1.0, 1.0)}
 
 
 def test_constants_and_small_tensors_say_nothing(tmp_path: Path) -> None:
