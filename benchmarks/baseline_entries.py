@@ -15,13 +15,12 @@ import inspect
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands import kwsbench
 from results_table import RESULTS
 
 from kwsbench.baseline import Baseline, is_torch, load_baseline
@@ -88,15 +87,11 @@ def _enter(best: Best, manifest: str, data: Path) -> None:
     with tempfile.TemporaryDirectory() as root:
         key = f"baselines/{best.name}"
         wish = ("--model", str(best.model), "--manifest", manifest, "--data", str(data), "--submissions", root)
-        _kwsbench("submission", "new", key, *wish, "--title", best.name, "--member", "kwsbench")
+        kwsbench("submission", "new", key, *wish, "--title", best.name, "--member", "kwsbench")
         (Path(root, key) / "report.md").write_text(report(best, manifest), encoding="utf-8")
-        _kwsbench("submission", "seal", str(Path(root, key)))
+        kwsbench("submission", "seal", str(Path(root, key)))
         shutil.rmtree(ENTRIES / best.name, ignore_errors=True)
         shutil.copytree(Path(root, key), ENTRIES / best.name)
-
-
-def _kwsbench(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "kwsbench", *words], stdout=subprocess.DEVNULL, check=True)
 
 
 def report(best: Best, manifest: str) -> str:

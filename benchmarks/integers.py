@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
+from commands import kwsbench
 
 FORMS = {
     "float, ONNX": ("tc_resnet8", "onnx", "model.onnx"),
@@ -70,17 +68,12 @@ def _of_all_seeds(baseline: str, target: str, name: str, arguments: argparse.Nam
 def _tested(checkpoint: Path, target: str, name: str, arguments: argparse.Namespace) -> Tested:
     folder = checkpoint.parent / target
     data = ("--manifest", arguments.manifest, "--data", str(arguments.data))
-    _kwsbench("export", str(checkpoint), "--to", target, "-o", str(folder), *data)
+    kwsbench("export", str(checkpoint), "--to", target, "-o", str(folder), *data)
     predictions = folder / "preds.csv"
-    _kwsbench("predict", str(folder / name), *data, "--split", "test", "-o", str(predictions))
-    score = _kwsbench("score", str(predictions), *data, "--split", "test", "--out", str(folder / "scores"), "--json")
+    kwsbench("predict", str(folder / name), *data, "--split", "test", "-o", str(predictions))
+    scored = ("--split", "test", "--out", str(folder / "scores"), "--json")
+    score = json.loads(kwsbench("score", str(predictions), *data, *scored))
     return Tested(folder / name, 100 * score["summary"]["accuracy"]["value"])
-
-
-def _kwsbench(*words: str) -> Any:
-    """Runs a command of the kit; returns its JSON where it was asked for."""
-    done = subprocess.run([sys.executable, "-m", "kwsbench", *words], stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout) if "--json" in words else None
 
 
 def _times(models: dict[str, Path]) -> dict[str, list[float]]:

@@ -19,13 +19,13 @@ import csv
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from commands import kwsbench
 
 from kwsbench.baseline import is_torch, load_baseline
 from kwsbench.catalogue import baseline_paths
@@ -63,6 +63,11 @@ class Run:
     def work(self) -> Path:
         """Where it is trained; not committed."""
         return self.runs / self.baseline / f"seed_{self.seed}"
+
+    @property
+    def log(self) -> Path:
+        """What the commands said; not committed either."""
+        return self.work / "commands.log"
 
     @property
     def kept(self) -> Path:
@@ -116,8 +121,8 @@ def _finish(run: Run) -> None:
     _train(run)
     predictions, scores = run.work / "preds.csv", run.work / "scores"
     on_test = ["--manifest", run.manifest, "--split", "test", "--data", str(run.data)]
-    _kwsbench(run, "predict", str(run.model), *on_test, "-o", str(predictions))
-    _kwsbench(run, "score", str(predictions), *on_test, "--out", str(scores))
+    kwsbench("predict", str(run.model), *on_test, "-o", str(predictions), log=run.log)
+    kwsbench("score", str(predictions), *on_test, "--out", str(scores), log=run.log)
     _keep(run, json.loads((scores / "score.json").read_text()))
 
 
@@ -129,19 +134,7 @@ def _train(run: Run) -> None:
         return
     else:
         options += ["-o", str(run.model)]
-    _kwsbench(run, "train", run.baseline, *options)
-
-
-def _kwsbench(run: Run, *words: str) -> str:
-    """Runs a command of the kit; what it says goes to the run's own log."""
-    with (run.work / "commands.log").open("a") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "kwsbench", *words], stdout=subprocess.PIPE, stderr=log, text=True, check=False
-        )
-        log.write(done.stdout)
-    if done.returncode:
-        raise SystemExit(f"`kwsbench {' '.join(words)}` failed; see {log.name}")
-    return done.stdout
+    kwsbench("train", run.baseline, *options, log=run.log)
 
 
 def _keep(run: Run, score: dict[str, Any]) -> None:
@@ -158,14 +151,8 @@ def _keep(run: Run, score: dict[str, Any]) -> None:
 
 def _budget(run: Run) -> dict[str, Any]:
     """Parameters, MACs and weight bytes, as `check-budget` counts them."""
-    report = json.loads(_kwsbench_unchecked("check-budget", str(run.model), "--json"))
+    report = json.loads(kwsbench("check-budget", str(run.model), "--json", log=run.log, may_fail=True))
     return {key: report[key] for key in ("params", "macs", "weight_bytes")}
-
-
-def _kwsbench_unchecked(*words: str) -> str:
-    """Runs a command whose verdict is no matter here: a model over the budget has counts all the same."""
-    command = [sys.executable, "-m", "kwsbench", *words]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
 
 
 def table(names: Iterable[str], manifest: str) -> str:
