@@ -20,12 +20,13 @@ from kwsbench.checkpoint.header import ModelHeader
 from kwsbench.checkpoint.model_file import Format, ModelFile, read_model_file
 from kwsbench.clip_features import NetworkInput
 from kwsbench.dataset.clips import PreparedDataset, load_samples
+from kwsbench.errors import InputError
 from kwsbench.manifest import Manifest
 from kwsbench.predict import Model, load_model, predict_split
 from kwsbench.predictions import Predictions
 from kwsbench.runtime.definitions import Definition, read_definition
 from kwsbench.submission.canaries import UNCHANGED, canary, changed_clips, chosen, verdict_on
-from kwsbench.submission.judging import Terms
+from kwsbench.submission.judging import WEIGHTS_ONLY, Terms
 from kwsbench.submission.record import Canary, Submission
 
 SCORE_TOLERANCE = 1e-3
@@ -110,6 +111,11 @@ def open_for(path: Path, manifest: Manifest, baselines: Path | None, arch: str |
     file = read_model_file(path)
     if arch is not None:
         return _stranger(file, manifest, read_definition(arch))
+    if file.format in WEIGHTS_ONLY:
+        raise InputError(
+            f"{path} ({file.format}) holds weights alone; name the Python file that defines their network, such as"
+            " --arch net.py:Net"
+        )
     if file.format in _STRANGERS and header_of_export(file) is None:
         return _stranger(file, manifest)
     return load_model(path, baselines)

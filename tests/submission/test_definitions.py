@@ -212,6 +212,13 @@ def test_a_definition_is_packed_and_unpacked(entry: Path, tmp_path: Path) -> Non
     assert read_submission(there).arch == f"{there / 'network.py'}:Net"
 
 
+def test_weights_without_a_definition_make_nothing(ground: Ground, parts: Parts, tmp_path: Path) -> None:
+    """Weights alone cannot be predicted with, and the message says what is missing."""
+    with pytest.raises(InputError, match=r"--arch net\.py:Net"):
+        create(Wish("owls/linear", parts.weights, tmp_path / "submissions"), ground.house)
+    assert not (tmp_path / "submissions").exists()
+
+
 @pytest.mark.parametrize("arch", ["net.py", "missing.py:Net", "net.txt:Net"])
 def test_an_architecture_that_is_none_makes_nothing(arch: str, ground: Ground, parts: Parts, tmp_path: Path) -> None:
     """`--arch` that names no callable of a file is an error, and no folder is made."""
