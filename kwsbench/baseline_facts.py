@@ -16,7 +16,7 @@ from typing import Any
 
 from kwsbench.baseline import LIGHTGBM_FUNCTIONS, TORCH_FUNCTIONS
 from kwsbench.catalogue import baseline_paths, shipped_folder
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, reason_of
 
 MOST_BYTES = 1 << 20
 """Most bytes of a file that is read as a baseline, or as a score."""
@@ -110,7 +110,7 @@ def _read(path: Path) -> bytes:
             raise ValueError(f"has {status.st_size:,} bytes, expected at most {MOST_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise ValueError(f"cannot be read: {reason_of(error)}") from error
 
 
 def _parse(source: bytes) -> ast.Module:

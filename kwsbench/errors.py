@@ -40,6 +40,15 @@ class Problem:
         return text
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns why the system did not do what it was asked for, in the middle of a sentence.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "preds.csv"))
+    'no such file or directory'
+    """
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
 class KwsbenchError(Exception):
     """Base of every error that a user can cause.
 

@@ -29,7 +29,7 @@ from kwsbench.clip_features import (
 )
 from kwsbench.dataset.audio import fit_length, read_any_audio
 from kwsbench.dataset.clips import PreparedDataset
-from kwsbench.errors import InputError, Problem, ProblemLog
+from kwsbench.errors import InputError, Problem, ProblemLog, reason_of
 from kwsbench.manifest import Split
 from kwsbench.predictions import write_predictions
 from kwsbench.runtime.definitions import Definition
@@ -232,4 +232,4 @@ def _files_of(given: Path) -> list[tuple[str, Path]]:
 
 
 def _cannot_list(error: OSError) -> NoReturn:
-    raise InputError(f"cannot list the folder {error.filename}: {(error.strerror or str(error)).lower()}") from error
+    raise InputError(f"cannot list the folder {error.filename}: {reason_of(error)}") from error

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import polars as pl
 
-from kwsbench.errors import InputError, Problem, ProblemLog, did_you_mean
+from kwsbench.errors import InputError, Problem, ProblemLog, did_you_mean, reason_of
 
 SCORE_PREFIX = "score_"
 """What the name of a score column begins with; the label follows."""
@@ -120,7 +120,7 @@ def _start_of(path: Path) -> bytes:
         with path.open("rb") as handle:
             return handle.read(_LONGEST_HEADER_BYTES)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _is_utf16(start: bytes) -> bool:

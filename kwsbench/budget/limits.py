@@ -14,7 +14,7 @@ from typing import Any
 
 from kwsbench.budget.report import Limits
 from kwsbench.catalogue import find_manifest, manifest_paths, names_a_path
-from kwsbench.errors import InputError, Problem, did_you_mean
+from kwsbench.errors import InputError, Problem, did_you_mean, reason_of
 from kwsbench.manifest import Manifest, read_manifest
 
 COMPETITION = Path("leaderboard") / "competition.toml"
@@ -131,9 +131,7 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read the competition file {path}: it is not UTF-8 text") from error
     except OSError as error:
-        raise InputError(
-            f"cannot read the competition file {path}: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise InputError(f"cannot read the competition file {path}: {reason_of(error)}") from error
 
 
 def _problems(document: dict[str, Any], text: str, path: Path) -> Iterator[Problem]:

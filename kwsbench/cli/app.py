@@ -30,7 +30,7 @@ from kwsbench.cli import (
     training,
 )
 from kwsbench.cli.output import note
-from kwsbench.errors import InputError, KwsbenchError
+from kwsbench.errors import InputError, KwsbenchError, reason_of
 
 _BROKEN_PIPE = 141  # 128 and the number of SIGPIPE: what shells show of a program whose reader has gone
 
@@ -64,7 +64,7 @@ def _errors_told() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _forget_output()
-        _fail(f"{where}{(error.strerror or str(error)).lower()}", KwsbenchError.exit_code)
+        _fail(f"{where}{reason_of(error)}", KwsbenchError.exit_code)
     except UnicodeEncodeError as error:
         text = error.object[error.start : error.end]
         _fail(

@@ -12,7 +12,7 @@ import typer
 
 from kwsbench.cli import options
 from kwsbench.cli.output import check_outputs, note, note_next, print_json, show, show_table, working
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, reason_of
 
 if TYPE_CHECKING:
     from kwsbench.leaderboard.board import Board
@@ -305,7 +305,7 @@ def _read_key(file: Path | None) -> str | None:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} holds no key: it is not UTF-8 text") from error
     except OSError as error:
-        raise InputError(f"cannot read the key {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot read the key {path}: {reason_of(error)}") from error
 
 
 def _show_grades(found: list[Grade]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, reason_of
 from kwsbench.leaderboard.board import Board
 from kwsbench.printable import printable
 
@@ -88,7 +88,7 @@ def read_snapshot(site: Path) -> Snapshot:
             raise InputError(f"cannot read {path}: it has more than {_MOST_BYTES:,} bytes")
         return _from_record(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise InputError(f"cannot read {path}: {reason}; build the site first, or name its folder") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no record of a leaderboard; build the site again") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from kwsbench.errors import InputError, Problem, ProblemLog
+from kwsbench.errors import InputError, Problem, ProblemLog, reason_of
 from kwsbench.submission.names import parse_key, quoted
 
 COLUMNS = ["key", "received"]
@@ -45,7 +45,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read {path}: it is not UTF-8 text") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
     if not lines or lines[0].split(",") != COLUMNS:
         found = quoted(lines[0]) if lines else "nothing"
         raise InputError(f"{path} cannot be used", [Problem(f"{path}, line 1", found, ",".join(COLUMNS))])

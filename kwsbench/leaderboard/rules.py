@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from kwsbench.budget.limits import read_competition
 from kwsbench.budget.report import Limits
 from kwsbench.catalogue import names_a_path
-from kwsbench.errors import InputError, Problem, did_you_mean
+from kwsbench.errors import InputError, Problem, did_you_mean, reason_of
 from kwsbench.leaderboard.local_time import find_zone, instant_of
 from kwsbench.leaderboard.rule_tables import Entries, Late, Points, Private, Ranking
 from kwsbench.leaderboard.toml_lines import place_of
@@ -135,7 +135,7 @@ def _document_of(path: Path) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read the rules {path}: it is not UTF-8 text") from error
     except OSError as error:
-        raise InputError(f"cannot read the rules {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot read the rules {path}: {reason_of(error)}") from error
     except (ValueError, RecursionError) as error:  # tomllib also lets through what int() and nesting raise
         raise InputError(f"the rules {path} are not valid TOML: {error}") from error
 

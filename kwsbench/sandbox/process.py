@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, reason_of
 from kwsbench.sandbox.wire import write
 
 _PRINTED_BYTES = 64 << 10
@@ -72,7 +72,7 @@ def _fill(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
     try:
         write(descriptor, pieces)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise InputError(f"cannot write into memory what the sandbox is to read: {reason}") from error
 
 

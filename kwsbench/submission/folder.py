@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwsbench.errors import InputError, Problem, ProblemLog
+from kwsbench.errors import InputError, Problem, ProblemLog, reason_of
 from kwsbench.submission.names import FILE_NAME, quoted
 
 FORM = "submission.toml"
@@ -68,7 +68,7 @@ def _folders_in(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__pycache__"))]
     except OSError as error:
-        raise InputError(f"cannot list the folder {folder}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot list the folder {folder}: {reason_of(error)}") from error
 
 
 def files_of(folder: Path) -> list[FoundFile]:
@@ -87,14 +87,14 @@ def files_of(folder: Path) -> list[FoundFile]:
 
 
 def _cannot_list(error: OSError) -> None:
-    raise InputError(f"cannot list the folder {error.filename}: {(error.strerror or str(error)).lower()}") from error
+    raise InputError(f"cannot list the folder {error.filename}: {reason_of(error)}") from error
 
 
 def _look_at(path: Path, folder: Path) -> FoundFile:
     try:
         info = path.lstat()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
     kinds = ((stat.S_ISREG, "a file"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
     kind = next((kind for is_kind, kind in kinds if is_kind(info.st_mode)), "a device")
     return FoundFile(path.relative_to(folder).as_posix(), kind, info.st_size)
@@ -168,7 +168,7 @@ def _chunks(path: Path, most: int) -> Iterator[bytes]:
                 most -= len(chunk)
                 yield chunk
     except (OSError, ValueError) as error:
-        reason = "it is a link" if path.is_symlink() else (getattr(error, "strerror", None) or str(error)).lower()
+        reason = "it is a link" if path.is_symlink() else reason_of(error)
         raise InputError(f"cannot read {path}: {reason}") from error
 
 

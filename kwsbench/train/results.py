@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwsbench.checkpoint.network import NetworkCheckpoint, save_network
-from kwsbench.errors import InputError
+from kwsbench.errors import InputError, reason_of
 from kwsbench.files import check_replaceable, replacing
 from kwsbench.locks import refusing_others
 from kwsbench.train.card import CardFacts, model_card
@@ -78,7 +78,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(refusing_others(folder, _busy(folder)))
         except OSError as error:
-            raise InputError(f"cannot write into {folder}: {(error.strerror or str(error)).lower()}") from error
+            raise InputError(f"cannot write into {folder}: {reason_of(error)}") from error
         for name in _FILES:
             for left in folder.glob(f".{name}.*.tmp"):
                 left.unlink(missing_ok=True)
