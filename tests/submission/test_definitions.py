@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,27 +51,34 @@ class Parts:
         return f"{self.net}:Net"
 
 
-@pytest.fixture
-def parts(ground: Ground, tmp_path: Path) -> Parts:
+@pytest.fixture(scope="module")
+def parts(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """A linear network over the means of the coefficients."""
+    folder = tmp_path_factory.mktemp("parts")
     manifest = ground.dataset.manifest
     coefficients, labels = manifest.front_end.shape(manifest.clip_samples)[0], len(manifest.labels)
-    net = tmp_path / "net.py"
+    net = folder / "net.py"
     net.write_text(NET.replace("COEFFICIENTS", str(coefficients)).replace("LABELS", str(labels)), encoding="utf-8")
     torch.manual_seed(0)
     head = torch.nn.Linear(coefficients, labels)
-    torch.save({f"head.{name}": value for name, value in head.state_dict().items()}, tmp_path / "weights.pt")
-    return Parts(tmp_path / "weights.pt", net)
+    torch.save({f"head.{name}": value for name, value in head.state_dict().items()}, folder / "weights.pt")
+    return Parts(folder / "weights.pt", net)
 
 
-@pytest.fixture
-def entry(parts: Parts, ground: Ground, tmp_path: Path) -> Path:
-    """An entry of these weights, sealed."""
-    wish = Wish("owls/linear", parts.weights, tmp_path / "submissions", arch=parts.arch)
+@pytest.fixture(scope="module")
+def made(parts: Parts, ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An entry of these weights, sealed; made once, since the sandbox takes seconds."""
+    wish = Wish("owls/linear", parts.weights, tmp_path_factory.mktemp("made"), arch=parts.arch)
     folder = create(wish, ground.house).folder
     fill_in(folder / "report.md")
     seal(folder)
     return folder
+
+
+@pytest.fixture
+def entry(made: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "owls" / "linear"))
 
 
 @needs_sandbox
