@@ -20,6 +20,8 @@ from kwsbench.dataset.places import Places
 from kwsbench.dataset.prepare import prepare
 from kwsbench.manifest import read_manifest
 from kwsbench.predict import Model, load_model, predict_split
+from kwsbench.submission.judging import House
+from kwsbench.submission.verify import Verifying, verify_all
 from tests.conftest import REPOSITORY, TEN_LABELS
 
 ENTRIES = REPOSITORY / "submissions" / "baselines"
@@ -104,3 +106,14 @@ def test_committed_models_give_the_accuracy_of_the_table_again(tmp_path_factory:
         stated = _score(RESULTS / path.parent.name / f"seed_{_header(path).seed}")["summary"]["accuracy"]["count"]
         clips = predict_split(load_model(path), dataset, "test")
         assert (truth == np.array(LABELS)[clips.scores.argmax(axis=1)]).sum() == stated, path.parent.name
+
+
+@pytest.mark.skipif(REAL_CLIPS is None, reason="KWSBENCH_REAL_CLIPS does not name a folder with real clips")
+def test_committed_entries_are_told_from_tables_of_answers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each entry of the kit is verified, or over a budget; none is taken for one that knows the clips."""
+    places = Places(tmp_path_factory.mktemp("data"))
+    prepare(read_manifest(TEN_LABELS), TEN_LABELS, Path(REAL_CLIPS or ""), places)
+    house = House(str(TEN_LABELS), data=places.root)
+    folders = [path.parent for path in MODELS]
+    found = dict(verify_all(folders, Verifying(house, cache=None)))
+    assert {str(found[folder].verdict) for folder in folders} <= {"verified", "over budget"}, found

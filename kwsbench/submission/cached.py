@@ -21,7 +21,7 @@ from kwsbench.submission.judging import House, terms_of
 from kwsbench.submission.record import Verification, content_sha256, read_submission
 from kwsbench.submission.rerun import SCORE_TOLERANCE
 
-_METHOD = (2, SCORE_TOLERANCE, canaries.NUM_CLIPS, canaries.MOST_LOST, canaries.MOST_CHANGED, canaries.SIGNIFICANCE)
+_METHOD = (3, SCORE_TOLERANCE, canaries.NUM_CLIPS, canaries.MOST_LOST, canaries.MOST_CHANGED, canaries.SIGNIFICANCE)
 """How a verdict is made; another number in front when what the code does has changed in another way."""
 
 
