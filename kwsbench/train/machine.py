@@ -51,7 +51,9 @@ def repeatable(num_threads: int | None) -> Iterator[None]:
     """Makes torch compute the same each time on one machine while the block runs; puts everything back after it.
 
     Args:
-        num_threads: Threads on the processor; None for torch's own choice.
+        num_threads: Threads on the processor; None for torch's own choice but one, which is left to those that read
+            and augment clips meanwhile: with all of them small networks take up to twice as long
+            (`benchmarks/epoch_time.py --threads 2` on two processors).
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
@@ -59,7 +61,7 @@ def repeatable(num_threads: int | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
         try:
-            torch.set_num_threads(num_threads or threads)
+            torch.set_num_threads(num_threads or max(1, threads - 1))
             torch.use_deterministic_algorithms(mode=True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             yield

@@ -19,6 +19,7 @@ from kwsbench.metrics.confusion import Confusion, confusion_matrix
 from kwsbench.predict import load_model, predict_split
 from kwsbench.recipe import Augmentation
 from kwsbench.train import learner, losses, results, state
+from kwsbench.train.machine import repeatable
 from kwsbench.train.network import TrainedNetwork
 from kwsbench.train.results import alone_in
 from tests.conftest import REPOSITORY
@@ -88,6 +89,20 @@ def test_training_leaves_torch_as_it_was(school: School) -> None:
         torch.are_deterministic_algorithms_enabled(),
         torch.get_rng_state().tolist(),
     ) == before
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 3)])
+def test_one_processor_is_left_for_reading(processors: int, threads: int) -> None:
+    """Where nothing is said torch gets all processors but one, and at least one; asked for a number it gets that."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(processors)
+        with repeatable(None):
+            assert torch.get_num_threads() == threads
+        with repeatable(processors):
+            assert torch.get_num_threads() == processors
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["model.pt", "last.pt"])
