@@ -40,7 +40,8 @@ def main() -> None:
     variants = [Variant("as it is")]
     variants += [Variant(idea, ("--set", idea)) for idea in arguments.ideas]
     variants += [Variant(f"recipe {idea}", ("--recipe", idea)) for idea in arguments.recipe]
-    variants += [Variant("teacher", ("--teacher", str(arguments.teacher)))] if arguments.teacher else []
+    teachers = [word for path in arguments.teacher for word in ("--teacher", str(path))]
+    variants += [Variant("taught", tuple(teachers))] if teachers else []
     tasks = [(variant, seed) for seed in range(arguments.seeds) for variant in variants]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda task: _train(*task, arguments), tasks))
@@ -57,7 +58,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--recipe", action="append", default=[], metavar="KEY=VALUE", help="a change of the recipe each"
     )
-    parser.add_argument("--teacher", type=Path, help="a checkpoint to learn from")
+    parser.add_argument(
+        "--teacher", action="append", default=[], type=Path, help="a checkpoint to learn from, or several"
+    )
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are trained")
     parser.add_argument("--epochs", type=int, default=12)

@@ -246,7 +246,10 @@ def _abridged(value: str) -> str:
 def _facts(board: Board) -> list[Fact]:
     rules, zone = board.rules, board.rules.zone
     teams = {entry.submission.team for entry in board.entries if not entry.is_baseline}
-    facts = [Fact("Entries", f"{len(board.entries):,} of {plural(len(teams), 'team')}")]
+    num_entries = len(board.entries)
+    only_baselines = num_entries > 0 and not teams
+    whose = plural(num_entries, "baseline") if only_baselines else f"{num_entries:,} of {plural(len(teams), 'team')}"
+    facts = [Fact("Entries", whose)]
     facts.append(Fact("Test clips", count(board.num_clips)))
     limits = (("parameters", rules.limits.max_params), ("MACs", rules.limits.max_macs))
     stated = ", ".join(f"{limit:,} {noun}" for noun, limit in limits if limit is not None)

@@ -150,6 +150,14 @@ def test_a_board_without_entries_is_a_site(tmp_path: Path) -> None:
     ET.parse(tmp_path / "site" / "feed.xml")  # noqa: S314 - made here
 
 
+def test_a_board_of_baselines_alone_counts_no_teams(tmp_path: Path) -> None:
+    """Where only the kit's own entries stand, the first page says so and not that there are entries of 0 teams."""
+    build_site(board_of(replace(entry_of(1, 3.0), is_baseline=True)), tmp_path / "site")
+    words = seen_in((tmp_path / "site" / "index.html").read_text(encoding="utf-8")).words
+    assert "1 baseline" in words
+    assert "0 teams" not in words
+
+
 def test_entries_without_scores_models_and_figures_have_pages(tmp_path: Path) -> None:
     """Predictions without scores, and an entry whose model was not read, are shown with what is known."""
     bare = entry_of(1, 3.0, verdict=Verdict.PREDICTIONS_ONLY, score=score_of(3.0, 1, with_scores=False))
