@@ -30,9 +30,20 @@ normalisation 29,427; `thop` counts 4 per element of batch normalisation, 976,55
 Tried on validation, each for 12 epochs with one seed, in this order: networks over time alone, with the same separable
 blocks at every frame, were behind by more than a point, whatever their width, dilation or length of filters, and so
 was one with inverted bottlenecks; BC-ResNet with half the frames and smaller filters was no better than those and took
-three times as long. The part over frequency and time before the fold brought most, a learning rate five times as high
-the next most, taking the mean away a little. More channels after the first filters, and residual blocks in that part,
-brought nothing that one seed can show. Attention and a longer hop can be set and are not measured yet; nor is a teacher.
+three times as long. The part over frequency and time before the fold brought most. More channels after the first
+filters, and residual blocks in that part, brought nothing that one seed can show.
+
+What each idea in it brings, after 12 epochs with seed 0 on 2,048 validation clips, of which one is 0.05 %
+(`python benchmarks/ideas.py fold_resnet speech_commands_v1_10 attention=4 hop=2 mean_subtraction=false stem_kernel=3
+--recipe learning_rate=0.004 --teacher MODEL --teacher MODEL --teacher MODEL`; accuracy, cross-entropy):
+
+- as it is: 95.85 %, 0.128
+- a learning rate of 0.004, a fifth: 94.38 %, 0.178; the only one that one seed can tell
+- without taking the mean away: 95.65 %, 0.148
+- 3 x 3 filters first: 95.95 %, 0.135, with 18 % fewer multiply-accumulates
+- attention with 4 units in each block: 95.75 %, 0.131, with 10,955 parameters, which is over the budget
+- hop of 20 ms, at which the stem keeps all frames: 95.90 %, 0.124
+- taught by three of its own kind that had 40 epochs: 96.09 %, 0.138; no more than chance, so that it is not in the recipe
 
 Deviations from the sources: it has none, being put together from them.
 """
