@@ -86,7 +86,7 @@ def ran(ground: Ground) -> Rerun:
     assert judged.submission is not None
     assert judged.terms is not None
     assert judged.predictions is not None
-    return rerun(judged.submission.model, judged.terms, judged.predictions, ground.house.baselines)
+    return rerun(judged.submission, judged.terms, judged.predictions, ground.house.baselines)
 
 
 @pytest.fixture
