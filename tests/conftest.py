@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.dataset.places import Places
@@ -18,6 +20,11 @@ from kwsbench.manifest import Manifest, read_manifest
 REPOSITORY = Path(__file__).parents[1]
 MANIFESTS = sorted((REPOSITORY / "data_manifests").glob("*.toml"))
 TEN_LABELS = REPOSITORY / "tests" / "manifests" / "speech_commands_v1_10.toml"
+
+# Every run tries the same examples, so that a green commit stays green; HYPOTHESIS_PROFILE=explore tries others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 RATE_HZ = 16_000
 CLIP_SAMPLES = 1_600

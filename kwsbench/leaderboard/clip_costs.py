@@ -59,13 +59,13 @@ def _accept_costs(truth: Truth, predicted: NDArray[np.integer], metric: Metric) 
     """What taking a clip for a keyword costs: background clips alone count for `far`, all others for `macro_far`."""
     keywords, num_clips = truth.num_keywords, len(truth.truth)
     wrong = (predicted != truth.truth) & (predicted < keywords)
-    if metric == "far":
-        background = truth.truth >= keywords
-        return np.where(wrong & background, _inverse(int(background.sum())), 0.0)
+    background = truth.truth >= keywords
     negatives = num_clips - np.bincount(truth.truth, minlength=len(truth.labels))
     negatives[keywords:] = 0
-    if not negatives.any():
+    if not (background if metric == "far" else negatives).any():
         return np.full(predicted.shape, np.nan)
+    if metric == "far":
+        return np.where(wrong & background, 1 / background.sum(), 0.0)
     return np.where(wrong, _mean_weights(negatives)[predicted], 0.0)
 
 

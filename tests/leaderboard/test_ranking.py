@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -92,6 +92,7 @@ def test_p_values_of_accuracy_are_those_of_the_exact_mcnemar_test(counts: list[t
 
 @pytest.mark.parametrize("metric", METRICS)
 @given(st.integers(0, 2**32 - 1))
+@example(3179743)  # without background clips
 @settings(max_examples=15)
 def test_costs_add_up_to_the_metric(metric: Metric, seed: int) -> None:
     """What clips cost adds up to the figure that the confusion matrix gives, whatever labels are missing."""
