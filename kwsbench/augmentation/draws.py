@@ -22,8 +22,8 @@ class Draws:
         self._num_clips = num_clips
 
     def chosen(self, probability: float) -> Tensor:
-        """Draws which clips a part is applied to: their indexes, int64, rising."""
-        return (self.uniform(0.0, 1.0) < probability).nonzero().flatten()
+        """Draws which clips a part is applied to: bool (clips,)."""
+        return self.uniform(0.0, 1.0) < probability
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Draws a number from [low, high] for each clip: float32 (clips,)."""
@@ -38,9 +38,10 @@ class Draws:
         shape = (self._num_clips, number)
         return torch.randint(low, high + 1, shape, generator=self._generator, device=self._generator.device)
 
-    def gaussian(self, number: int) -> Tensor:
-        """Draws from the standard normal distribution: float32 (clips, number)."""
-        return torch.randn(self._num_clips, number, generator=self._generator, device=self._generator.device)
+    def gaussian(self, chosen: Tensor, number: int) -> Tensor:
+        """Draws from the standard normal distribution for chosen clips, bool (clips,): float32 (chosen, number)."""
+        shape = (int(chosen.sum()), number)
+        return torch.randn(shape, generator=self._generator, device=self._generator.device)
 
 
 def draws_of_parts(generator: torch.Generator, num_parts: int, num_clips: int) -> list[Draws]:
@@ -51,23 +52,23 @@ def draws_of_parts(generator: torch.Generator, num_parts: int, num_clips: int) -
 
 
 def changed(clips: Tensor, chosen: Tensor, change: Callable[..., Tensor], *drawn: Tensor) -> Tensor:
-    """Applies a change to some clips of a batch and leaves the others as they are.
+    """Applies a costly change to some clips of a batch and leaves the others as they are.
 
     Args:
         clips: The batch, (clips, ..).
-        chosen: Indexes of the clips to change.
+        chosen: Which clips to change, bool (clips,).
         change: Maps clips, and what was drawn for each, to clips of the same shape.
-        drawn: What was drawn for all clips of the batch, each (clips, ..).
+        drawn: What was drawn for the chosen clips, each (chosen, ..).
 
     Returns:
         A new batch; the batch itself where no clip is chosen.
     """
-    if not len(chosen):
+    places = chosen.nonzero().flatten()
+    if not len(places):
         return clips
-    result = clips.clone()
-    for block in torch.split(chosen, _clips_per_block(clips)):
-        rows = block.to(clips.device)
-        result[rows] = change(clips[rows], *(each[block.to(each.device)].to(clips.device) for each in drawn))
+    result, at_once = clips.clone(), _clips_per_block(clips)
+    for block, *values in zip(*(torch.split(each.to(clips.device), at_once) for each in (places, *drawn)), strict=True):
+        result[block] = change(clips[block], *values)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 QUIETEST_CLIP = 1e-6
@@ -21,17 +22,24 @@ def add_noise(samples: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     Args:
         samples: Float32 (clips, samples); one under -60 dBFS gets the noise of a clip at -60 dBFS.
         noise: Float32 (clips, samples); one under -100 dBFS changes nothing.
-        snr_db: Signal-to-noise ratios in dB, float32 (clips,).
+        snr_db: Signal-to-noise ratios in dB, float32 (clips,); where it is infinite nothing changes.
     """
-    noise_power = noise.square().mean(dim=1)
-    wanted_power = samples.square().mean(dim=1).clamp_min(QUIETEST_CLIP) * 10 ** (-snr_db / 10)
+    noise_power = _mean_square(noise)
+    wanted_power = _mean_square(samples).clamp_min(QUIETEST_CLIP) * 10 ** (-snr_db / 10)
     factors = (wanted_power / noise_power.clamp_min(QUIETEST_NOISE)).sqrt() * (noise_power >= QUIETEST_NOISE)
-    return samples + factors[:, None] * noise
+    return torch.addcmul(samples, factors[:, None], noise)
+
+
+def _mean_square(samples: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(samples, dim=1)
+    return norms.square() / samples.shape[1]
 
 
 def stretches(noise: Tensor, starts: Tensor, num_samples: int) -> Tensor:
     """Cuts a stretch of noise for each clip: (any number,) and int64 (clips,) to (clips, num_samples)."""
-    return noise.unfold(0, num_samples, 1)[starts]
+    if not len(starts):
+        return noise.new_empty(0, num_samples)
+    return torch.stack([noise[start:][:num_samples] for start in starts.tolist()])
 
 
 def endless(noise: Tensor, num_samples: int) -> Tensor:

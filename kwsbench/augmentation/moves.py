@@ -15,12 +15,14 @@ def shift(samples: Tensor, later: Tensor) -> Tensor:
 
     Args:
         samples: Float32 (clips, samples).
-        later: By how many samples each clip comes later, int64 (clips,); below 0 it comes earlier.
+        later: By how many samples each clip comes later, int64 (clips,), best on a processor; below 0 it comes earlier.
     """
-    num_samples = samples.shape[1]
-    within_silence = torch.nn.functional.pad(samples, (num_samples, num_samples))
-    starts = (num_samples - later).clamp(0, 2 * num_samples)
-    return within_silence.unfold(1, num_samples, 1)[torch.arange(len(samples), device=samples.device), starts]
+    most, num_samples = max(later.abs().tolist(), default=0), samples.shape[1]
+    if not most:
+        return samples
+    within_silence = torch.nn.functional.pad(samples, (most, most))
+    starts = (most - later).tolist()
+    return torch.stack([row[start:][:num_samples] for row, start in zip(within_silence, starts, strict=True)])
 
 
 def roll(features: Tensor, later: Tensor) -> Tensor:

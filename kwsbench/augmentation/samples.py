@@ -69,14 +69,15 @@ def _shifted(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
     if not most:
         return samples
     chosen = draws.chosen(settings.augmentation.shift_probability)
-    return changed(samples, chosen, shift, draws.integers(-most, most)[:, 0])
+    return shift(samples, draws.integers(-most, most)[:, 0] * chosen)
 
 
 def _at_other_speed(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
     speeds = settings.augmentation.speed
     if speeds == (1.0, 1.0):
         return samples
-    return changed(samples, draws.chosen(settings.augmentation.speed_probability), change_speed, draws.uniform(*speeds))
+    chosen = draws.chosen(settings.augmentation.speed_probability)
+    return changed(samples, chosen, change_speed, draws.uniform(*speeds)[chosen])
 
 
 def _at_other_pitch(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
@@ -84,7 +85,8 @@ def _at_other_pitch(samples: Tensor, settings: _Settings, draws: Draws) -> Tenso
     if semitones == (0.0, 0.0):
         return samples
     change = partial(shift_pitch, sample_rate_hz=settings.sample_rate_hz)
-    return changed(samples, draws.chosen(settings.augmentation.pitch_probability), change, draws.uniform(*semitones))
+    chosen = draws.chosen(settings.augmentation.pitch_probability)
+    return changed(samples, chosen, change, draws.uniform(*semitones)[chosen])
 
 
 def _in_a_room(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
@@ -93,7 +95,7 @@ def _in_a_room(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
         return samples
     chosen = draws.chosen(settings.augmentation.reverberation_probability)
     length = min(samples.shape[1], 1 + math.ceil(t60_s[1] * settings.sample_rate_hz))
-    drawn = draws.uniform(*t60_s), draws.gaussian(length)
+    drawn = draws.uniform(*t60_s)[chosen], draws.gaussian(chosen, length)
 
     def reverberate(clips: Tensor, t60_s: Tensor, noise: Tensor) -> Tensor:
         return convolve(clips, room_responses(noise, t60_s, settings.sample_rate_hz))
@@ -108,18 +110,18 @@ def _with_noise(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
     noise = endless(settings.noise, num_samples).to(samples.device)
     chosen = draws.chosen(settings.augmentation.noise_probability)
     starts = draws.integers(0, len(noise) - num_samples)[:, 0]
-
-    def with_noise(clips: Tensor, snr_db: Tensor, starts: Tensor) -> Tensor:
-        return add_noise(clips, stretches(noise, starts, num_samples), snr_db)
-
-    return changed(samples, chosen, with_noise, draws.uniform(*settings.augmentation.noise_snr_db), starts)
+    snr_db = draws.uniform(*settings.augmentation.noise_snr_db).masked_fill(~chosen, math.inf)
+    return add_noise(samples, stretches(noise, starts, num_samples), snr_db.to(samples.device))
 
 
 def _louder(samples: Tensor, settings: _Settings, draws: Draws) -> Tensor:
     gain_db = settings.augmentation.gain_db
     if gain_db == (0.0, 0.0):
         return samples
-    return changed(samples, draws.chosen(settings.augmentation.gain_probability), change_gain, draws.uniform(*gain_db))
+    chosen = draws.chosen(settings.augmentation.gain_probability)
+    if not chosen.any():
+        return samples
+    return change_gain(samples, (draws.uniform(*gain_db) * chosen).to(samples.device))
 
 
 _PARTS = (_shifted, _at_other_speed, _at_other_pitch, _in_a_room, _with_noise, _louder)

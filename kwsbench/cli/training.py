@@ -47,7 +47,7 @@ Threads = Annotated[
         "--threads",
         min=1,
         metavar="N",
-        help="Threads. Default: 1 for LightGBM, fastest up to some 10,000 clips; for networks all processors but one, which reads clips.",
+        help="Threads. Default: 1 for LightGBM, fastest up to some 10,000 clips; for networks three quarters of the processors, the rest read clips.",
     ),
 ]
 Device = Annotated[

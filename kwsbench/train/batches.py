@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ Indices = NDArray[np.int64]
 _Part = TypeVar("_Part")
 _Made = TypeVar("_Made")
 
+_MORE_AHEAD = 3
 _ORDER, _DRAWS = 0, 1  # so that the order of clips and what is drawn for them have nothing in common
 
 
@@ -40,23 +41,45 @@ def seeds_of_batch(seed: int, epoch: int, batch: int, rank: int = 0) -> tuple[in
     return int(first >> np.uint64(1)), int(second >> np.uint64(1))
 
 
-def made_ahead(make: Callable[[_Part], _Made], parts: Sequence[_Part], num_threads: int = 2) -> Iterator[_Made]:
+def made_ahead(make: Callable[[_Part], _Made], parts: Sequence[_Part], num_threads: int = 1) -> Iterator[_Made]:
     """Yields `make(part)` for each part, in order; the next ones are made in threads while the caller works.
+
+    A caller that would have to wait makes parts itself, which nobody has begun yet.
 
     Args:
         make: What to do with a part; it should spend its time outside of Python's lock.
         parts: The parts.
-        num_threads: How many are made at a time; twice as many are made ahead of the caller.
+        num_threads: How many are made at a time beside the caller; so many and three more are made ahead of it.
     """
     with ThreadPoolExecutor(num_threads) as pool:
-        pending = deque(pool.submit(make, part) for part in parts[: 2 * num_threads])
+        ahead = num_threads + _MORE_AHEAD
+        pending = deque((part, pool.submit(make, part)) for part in parts[:ahead])
         try:
-            for part in parts[2 * num_threads :]:
-                made = pending.popleft().result()
-                pending.append(pool.submit(make, part))
+            for part in parts[ahead:]:
+                made = _next(make, pending)
+                pending.append((part, pool.submit(make, part)))
                 yield made
             while pending:
-                yield pending.popleft().result()
+                yield _next(make, pending)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _next(make: Callable[[_Part], _Made], pending: deque[tuple[_Part, Future[_Made]]]) -> _Made:
+    """Takes the first of what is pending, and makes others while it is not there."""
+    for place, (part, future) in enumerate(pending):
+        if pending[0][1].done():
+            break
+        if future.cancel():
+            pending[place] = (part, _made_here(make, part))
+    return pending.popleft()[1].result()
+
+
+def _made_here(make: Callable[[_Part], _Made], part: _Part) -> Future[_Made]:
+    future: Future[_Made] = Future()
+    try:
+        future.set_result(make(part))
+    except Exception as error:  # noqa: BLE001 - it is raised when it is this part's turn
+        future.set_exception(error)
+    return future

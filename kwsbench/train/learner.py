@@ -22,6 +22,7 @@ from kwsbench.recipe import Recipe
 from kwsbench.torch_front_end import torch_front_end
 from kwsbench.train.batches import Indices, batches_of_epoch, made_ahead, seeds_of_batch
 from kwsbench.train.losses import loss_of, soft_targets
+from kwsbench.train.machine import threads_for_clips
 from kwsbench.train.optimisers import optimiser_of, schedule_of
 from kwsbench.train.teachers import Teacher
 
@@ -147,7 +148,7 @@ class Learner:
         sums = torch.zeros(2, dtype=torch.float64, device=self._fabric.device)
         told = _memory_told(recipe, self._fabric.device)
         with told, progress(title, len(parts) * recipe.batch_size, "clips") as advance:
-            for batch, heard in enumerate(made_ahead(self._heard, mine)):
+            for batch, heard in enumerate(made_ahead(self._heard, mine, threads_for_clips())):
                 learning_rate = self.optimiser.param_groups[0]["lr"]
                 sums += self._step(heard)
                 if batch % _BATCHES_PER_CHECK == 0 or batch == len(parts) - 1:
@@ -159,7 +160,7 @@ class Learner:
     def _step(self, heard: _Batch) -> Tensor:
         """Changes the weights by one batch; returns the sum of its losses and the number of right labels."""
         codes = heard.codes
-        torch.manual_seed(heard.seed)
+        _seed(heard.seed, self._fabric.device)
         with errors_of(self._baseline), _memory_told(self._recipe, self._fabric.device):
             scores = self._wrapped(heard.features)
         scores = _checked(scores, (len(codes), self._split.num_labels), self._baseline)
@@ -201,6 +202,13 @@ class Learner:
             features = augment_features(plain[self._split.front_end], augmentation, frames_per_s, generator)
         of_teachers = (plain[teacher.front_end].clone() for teacher in self._teachers)  # whatever a network does to it
         return _Batch(features, codes, seed, tuple(of_teachers))
+
+
+def _seed(seed: int, device: Any) -> None:
+    """Seeds what the network draws from; `torch.manual_seed` would remember each call for GPUs that are never used."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _checked(scores: Any, expected: tuple[int, int], baseline: TorchBaseline) -> Tensor:

@@ -15,6 +15,7 @@ from kwsbench.errors import InputError
 from kwsbench.extras import import_extra
 from kwsbench.train.options import TrainingOptions
 
+_MOST_THREADS_FOR_CLIPS = 4  # batches are made ahead for each of them, and take memory
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -51,8 +52,8 @@ def repeatable(num_threads: int | None) -> Iterator[None]:
     """Makes torch compute the same each time on one machine while the block runs; puts everything back after it.
 
     Args:
-        num_threads: Threads on the processor; None for torch's own choice but one, which is left to those that read
-            and augment clips meanwhile: with all of them small networks take up to twice as long
+        num_threads: Threads on the processor; None for torch's own choice but a quarter, at least one, which is left to
+            those that read and augment clips meanwhile: with all of them small networks take up to twice as long
             (`benchmarks/epoch_time.py --threads 2` on two processors).
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -61,7 +62,7 @@ def repeatable(num_threads: int | None) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
         try:
-            torch.set_num_threads(num_threads or max(1, threads - 1))
+            torch.set_num_threads(num_threads or max(1, threads - max(1, threads // 4)))
             torch.use_deterministic_algorithms(mode=True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             yield
@@ -69,3 +70,8 @@ def repeatable(num_threads: int | None) -> Iterator[None]:
             torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
             torch.use_deterministic_algorithms(deterministic)
             torch.set_num_threads(threads)
+
+
+def threads_for_clips() -> int:
+    """Returns how many threads read and augment clips: as many as there are processors left, at least one."""
+    return min(_MOST_THREADS_FOR_CLIPS, max(1, (os.cpu_count() or 1) - torch.get_num_threads()))

@@ -15,7 +15,7 @@ class TrainingOptions:
 
     Attributes:
         seed: Seed of the first weights, the order of clips, dropout and augmentation.
-        num_threads: Threads of torch on the processor; None for its own choice but one.
+        num_threads: Threads of torch on the processor; None for its own choice but a quarter, at least one.
         device: `auto` is the GPU where there is one.
         precision: `32`, or `bf16` for mixed precision with bfloat16.
         devices: Processors or GPUs that share each batch on one machine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -57,7 +58,40 @@ def test_no_more_than_a_few_parts_are_made_ahead() -> None:
     parts = made_ahead(made.append, range(50), num_threads=2)
     next(parts)
     time.sleep(0.02)
-    assert len(made) <= 5
+    assert len(made) <= 2 + 3 + 1  # for the threads, for the pace, and the one that was taken
+
+
+def test_a_caller_that_would_wait_makes_parts_itself() -> None:
+    """While the thread is held up by the first part, the caller makes those that nobody has begun."""
+    caller, makers = threading.get_ident(), {}
+    others_are_made = threading.Event()
+
+    def make(part: int) -> int:
+        makers[part] = threading.get_ident()
+        if part == 0:
+            assert others_are_made.wait(60)
+        if part == 3:
+            others_are_made.set()
+        return part
+
+    assert list(made_ahead(make, range(4))) == [0, 1, 2, 3]
+    assert [makers[part] == caller for part in range(4)] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_what_fails_while_the_caller_helps_fails_in_its_turn(failing: int) -> None:
+    """Parts before the failing one come as they are, whoever has made which."""
+
+    def make(part: int) -> int:
+        time.sleep(0.01 * (part == 0))
+        if part == failing:
+            raise ValueError(part)
+        return part
+
+    parts = made_ahead(make, range(5))
+    assert [next(parts) for _ in range(failing)] == [*range(failing)]
+    with pytest.raises(ValueError, match=str(failing)):
+        next(parts)
 
 
 def test_what_fails_in_a_thread_fails_here() -> None:

@@ -91,9 +91,9 @@ def test_training_leaves_torch_as_it_was(school: School) -> None:
     ) == before
 
 
-@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 3)])
-def test_one_processor_is_left_for_reading(processors: int, threads: int) -> None:
-    """Where nothing is said torch gets all processors but one, and at least one; asked for a number it gets that."""
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 3), (16, 12)])
+def test_a_quarter_of_the_processors_is_left_for_reading(processors: int, threads: int) -> None:
+    """Where nothing is said torch gets three quarters of the processors, and at least one; asked for a number it gets that."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(processors)
