@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kwsbench.baseline import LightgbmBaseline, errors_of
+from kwsbench.dataset.cache import ClipCache
 from kwsbench.dataset.clips import PreparedDataset, load_samples
 from kwsbench.errors import InputError
 from kwsbench.features import extract
@@ -91,6 +92,25 @@ def features_of_rows(features: Features, rows: pl.DataFrame, dataset: PreparedDa
     parts = list(rows.iter_slices(CLIPS_PER_TASK))
     return features_of_parts(
         parts, lambda part: features(load_samples(part, dataset), rate), f"features of {dataset.manifest.name}"
+    )
+
+
+def features_of_cache(clips: ClipCache, front_end: FrontEnd, sample_rate_hz: int, name: str) -> NDArray[np.float32]:
+    """Returns what a network hears of all clips of a cache, under a progress bar.
+
+    Args:
+        clips: The cache.
+        front_end: From samples to features.
+        sample_rate_hz: Of the clips.
+        name: What the progress bar calls them.
+
+    Returns:
+        Features of shape (clips, coefficients, frames).
+    """
+    hear = NetworkInput(front_end)
+    parts = [range(len(clips))[start:][:CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
+    return features_of_parts(
+        parts, lambda part: hear(clips.samples(np.asarray(part)), sample_rate_hz), f"features of {name}"
     )
 
 

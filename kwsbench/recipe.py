@@ -12,6 +12,7 @@ Schedule = Literal["constant", "cosine", "steps"]
 DistillationForm = Literal["hinton", "inverse_square"]
 Range = tuple[float, float]
 
+_PARTS_OF_SAMPLES = ("shift_s", "speed", "pitch_semitones", "reverberation_s", "noise_probability", "gain_db")
 _COLDEST, _HOTTEST = 0.1, 100.0
 
 _LIMITS = {  # beyond these, clips are no speech any more
@@ -74,6 +75,11 @@ class Augmentation:
     def __post_init__(self) -> None:
         for sentence in self._problems():
             raise ValueError(sentence)
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether a part that works on samples is set to do something; the others work on spectrograms."""
+        return any(getattr(self, name) != getattr(Augmentation, name) for name in _PARTS_OF_SAMPLES)
 
     def _problems(self) -> Iterator[str]:
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self)):

@@ -8,48 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kwsbench.augmentation import augment_features, augment_samples
 from kwsbench.baseline import TorchBaseline, errors_of
 from kwsbench.errors import InputError
-from kwsbench.front_end import FrontEnd
 from kwsbench.progress import progress
 from kwsbench.recipe import Recipe
-from kwsbench.torch_front_end import torch_front_end
-from kwsbench.train.batches import Indices, batches_of_epoch, made_ahead, seeds_of_batch
+from kwsbench.train.batches import batches_of_epoch, made_ahead, seeds_of_batch
+from kwsbench.train.hearing import Batch, Hearing, TrainingSplit
 from kwsbench.train.losses import loss_of, soft_targets
 from kwsbench.train.machine import threads_for_clips
 from kwsbench.train.optimisers import optimiser_of, schedule_of
 from kwsbench.train.teachers import Teacher
 
 _BATCHES_PER_CHECK = 16  # a GPU is waited for when a number is read from it
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingSplit:
-    """The clips that a network learns from.
-
-    Attributes:
-        clips: The cache: gives samples of clips by their numbers, and has all label codes.
-        noise: All background noise for them; None where none is added.
-        front_end: From samples to features.
-        sample_rate_hz: Of clips and noise.
-        num_labels: How many labels there are.
-    """
-
-    clips: Any
-    noise: NDArray[np.float32] | None
-    front_end: FrontEnd
-    sample_rate_hz: int
-    num_labels: int
-
-    def load(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Returns samples, shape (clips, samples), and label codes, shape (clips,)."""
-        return torch.from_numpy(self.clips.samples(indices)), torch.from_numpy(self.clips.codes[indices])
 
 
 @dataclass(frozen=True)
@@ -65,23 +38,6 @@ class Learnt:
     learning_rate: float
     loss: float
     accuracy: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """A batch as it is heard.
-
-    Attributes:
-        features: What the network hears, shape (clips, coefficients, frames).
-        codes: Label codes, shape (clips,).
-        seed: Seed of the network's own draws.
-        of_teachers: What each teacher hears.
-    """
-
-    features: Tensor
-    codes: Tensor
-    seed: int
-    of_teachers: tuple[Tensor, ...]
 
 
 class Learner:
@@ -118,9 +74,8 @@ class Learner:
         self._teachers = tuple(teachers) if recipe.distillation and recipe.distillation.weight else ()
         for teacher in self._teachers:
             fabric.to_device(teacher.network)
-        front_ends = {split.front_end, *(teacher.front_end for teacher in self._teachers)}
-        self._hear = {one: fabric.to_device(torch_front_end(one, split.sample_rate_hz)) for one in front_ends}
-        self._noise = None if split.noise is None else fabric.to_device(torch.from_numpy(split.noise))
+        front_ends = [teacher.front_end for teacher in self._teachers]
+        self._hearing = Hearing(split, recipe.augmentation, front_ends, fabric.device)
         self._baseline, self._recipe, self._split, self._fabric, self._seed = baseline, recipe, split, fabric, seed
         self._steps_per_epoch = len(split.clips) // recipe.batch_size
         self._schedule = schedule_of(recipe, self.optimiser, self._steps_per_epoch)
@@ -148,7 +103,7 @@ class Learner:
         sums = torch.zeros(2, dtype=torch.float64, device=self._fabric.device)
         told = _memory_told(recipe, self._fabric.device)
         with told, progress(title, len(parts) * recipe.batch_size, "clips") as advance:
-            for batch, heard in enumerate(made_ahead(self._heard, mine, threads_for_clips())):
+            for batch, heard in enumerate(made_ahead(self._hearing.batch, mine, threads_for_clips())):
                 learning_rate = self.optimiser.param_groups[0]["lr"]
                 sums += self._step(heard)
                 if batch % _BATCHES_PER_CHECK == 0 or batch == len(parts) - 1:
@@ -157,7 +112,7 @@ class Learner:
         loss, right = (self._fabric.all_reduce(sums, reduce_op="sum") / (len(parts) * recipe.batch_size)).tolist()
         return Learnt(learning_rate, loss, right)
 
-    def _step(self, heard: _Batch) -> Tensor:
+    def _step(self, heard: Batch) -> Tensor:
         """Changes the weights by one batch; returns the sum of its losses and the number of right labels."""
         codes = heard.codes
         _seed(heard.seed, self._fabric.device)
@@ -176,7 +131,7 @@ class Learner:
         right = (scores.detach().argmax(dim=1) == codes).sum()
         return torch.stack([loss.detach().double() * len(codes), right.double()])
 
-    def _soft_targets(self, heard: _Batch) -> Tensor | None:
+    def _soft_targets(self, heard: Batch) -> Tensor | None:
         if not self._teachers or self._recipe.distillation is None:
             return None
         scores = []
@@ -184,24 +139,6 @@ class Learner:
             with errors_of(teacher.baseline), _memory_told(self._recipe, self._fabric.device):
                 scores.append(teacher.scores(features))
         return soft_targets(scores, self._recipe.distillation.temperature)
-
-    def _heard(self, part: tuple[Indices, tuple[int, int]]) -> _Batch:
-        """Returns a batch as the network and its teachers are to hear it.
-
-        All hear the same augmented samples; what is augmented on features is so for the network alone, whose features
-        they are. It runs in threads, so all that it draws comes from a generator of its own.
-        """
-        indices, (seed, seed_of_augmentation) = part
-        augmentation, rate = self._recipe.augmentation, self._split.sample_rate_hz
-        generator = torch.Generator().manual_seed(seed_of_augmentation)
-        frames_per_s = rate / self._split.front_end.hop_samples
-        samples, codes = (one.to(self._fabric.device) for one in self._split.load(indices))
-        with torch.no_grad():
-            samples = augment_samples(samples, augmentation, self._noise, rate, generator)
-            plain = {front_end: hear(samples) for front_end, hear in self._hear.items()}
-            features = augment_features(plain[self._split.front_end], augmentation, frames_per_s, generator)
-        of_teachers = (plain[teacher.front_end].clone() for teacher in self._teachers)  # whatever a network does to it
-        return _Batch(features, codes, seed, tuple(of_teachers))
 
 
 def _seed(seed: int, device: Any) -> None:

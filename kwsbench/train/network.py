@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kwsbench.baseline import TorchBaseline, errors_of
 from kwsbench.checkpoint.header import ModelHeader
-from kwsbench.clip_features import CLIPS_PER_TASK, NetworkInput, features_of_parts
+from kwsbench.clip_features import features_of_cache
 from kwsbench.dataset.cache import open_cache
 from kwsbench.dataset.clips import PreparedDataset
 from kwsbench.dataset.noise import training_noise
@@ -28,9 +28,10 @@ from kwsbench.recipe import Recipe
 from kwsbench.runtime.networks import load_weights, untrained_network
 from kwsbench.train.card import CardFacts
 from kwsbench.train.fingerprint import fingerprint_of
+from kwsbench.train.hearing import TrainingSplit
 from kwsbench.train.history import EpochRecord, best_of, is_finished
 from kwsbench.train.labels import rows_with_all_labels
-from kwsbench.train.learner import Learner, TrainingSplit
+from kwsbench.train.learner import Learner
 from kwsbench.train.logs import TensorBoardLog
 from kwsbench.train.machine import open_fabric, repeatable
 from kwsbench.train.options import TrainingOptions
@@ -299,18 +300,12 @@ def _training_split(
     with fabric.rank_zero_first(local=True):
         clips = open_cache(dataset, "train")
     manifest = dataset.manifest
-    return TrainingSplit(clips, noise, front_end, manifest.sample_rate_hz, len(manifest.labels))
+    return TrainingSplit(manifest.name, clips, noise, front_end, manifest.sample_rate_hz, len(manifest.labels))
 
 
 def _validation_split(dataset: PreparedDataset, front_end: FrontEnd) -> ValidationSplit:
     clips, manifest = open_cache(dataset, "validation"), dataset.manifest
-    hear = NetworkInput(front_end)
-
-    def features_of(part: Sequence[int]) -> NDArray[np.float32]:
-        return hear(clips.samples(np.asarray(part)), manifest.sample_rate_hz)
-
-    parts = [range(len(clips))[start:][:CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
-    features = features_of_parts(parts, features_of, f"features of {manifest.name}")
+    features = features_of_cache(clips, front_end, manifest.sample_rate_hz, manifest.name)
     return ValidationSplit(features, clips.codes, len(manifest.labels), len(manifest.keywords))
 
 

@@ -75,6 +75,13 @@ def test_defaults_return_the_very_input() -> None:
     assert seen(features, Augmentation()) is features
 
 
+@pytest.mark.parametrize("part", OF_SAMPLES | OF_FEATURES)
+def test_which_parts_change_samples_can_be_told_before(part: str) -> None:
+    """The settings say that samples are changed where they are, and where they are not that they stay."""
+    samples, augmentation = clips(), (OF_SAMPLES | OF_FEATURES)[part]
+    assert (heard(samples, augmentation) is not samples) == augmentation.changes_samples == (part in OF_SAMPLES)
+
+
 @pytest.mark.parametrize("part", OF_SAMPLES)
 def test_a_probability_of_0_leaves_every_clip(part: str) -> None:
     """A part that is applied to no clip returns the very input."""

@@ -172,7 +172,7 @@ def test_a_teacher_hears_the_same_augmented_samples(
         network.register_forward_pre_hook(lambda _, inputs: into.append(inputs[0].clone()))
         return network
 
-    monkeypatch.setattr(learner, "augment_samples", augmenting)
+    monkeypatch.setattr("kwsbench.train.hearing.augment_samples", augmenting)
     monkeypatch.setattr("kwsbench.train.learner.made_ahead", lambda make, parts, _: map(make, parts))
     listening(teacher.network, heard)
     build = school.baseline.network
