@@ -62,17 +62,19 @@ class TorchFrontEnd(nn.Module):
         if samples.shape[0] == 0:  # which a Fourier transform refuses
             return torch.zeros(0, *self.front_end.shape(samples.shape[1]), device=samples.device)
         window = _window(self.front_end, samples.device)
-        # Double precision knows no autocast; what is single is so on a processor only.
+        # On a processor products of matrices are in single precision: faster, and as exact as those of `features`.
+        precision = torch.float32 if samples.device.type == "cpu" else window.dtype
+        filters = [(bins, self.filters[bins, bands].to(precision)) for bins, bands in self._groups]
+        # Double precision knows no autocast.
         with torch.autocast("cpu", enabled=False):
-            return torch.cat([self._features(block, window) for block in _blocks(samples)])
+            return torch.cat([self._features(block, window, filters) for block in _blocks(samples)])
 
-    def _features(self, samples: Tensor, window: Tensor) -> Tensor:
+    def _features(self, samples: Tensor, window: Tensor, filters: list[tuple[slice, Tensor]]) -> Tensor:
         frames = _frames(samples.to(window.dtype), self.front_end)  # (clips, frames, window_samples)
         # A shift of the window in the transform turns phases alone, so that zeros on one side do as well as on both.
-        energies = _power(torch.fft.rfft(frames * window, self.front_end.n_fft), self.front_end)
-        filters = self.filters.to(energies.dtype)
-        bands = [energies[..., bins] @ filters[bins, bands] for bins, bands in self._groups]
-        rows = _log(torch.cat(bands, -1), self.front_end)  # (clips, frames, bands)
+        spectrum = torch.fft.rfft(frames * window, self.front_end.n_fft)
+        energies = _power(spectrum, self.front_end, filters[0][1].dtype)  # (clips, frames, bins)
+        rows = _log(torch.cat([energies[..., bins] @ weights for bins, weights in filters], -1), self.front_end)
         if self.transform is not None:
             rows = rows @ self.transform.to(rows.dtype)  # (clips, frames, coefficients)
         return rows.transpose(1, 2).to(torch.float32)
@@ -107,12 +109,9 @@ def _window(front_end: FrontEnd, device: torch.device) -> Tensor:
     return 0.5 - 0.5 * torch.cos(2 * math.pi * steps / len(steps))
 
 
-def _power(spectrum: Tensor, front_end: FrontEnd) -> Tensor:
+def _power(spectrum: Tensor, front_end: FrontEnd, precision: torch.dtype) -> Tensor:
     """Magnitudes to the power `front_end.power`, shape (clips, frames, bins)."""
-    parts = torch.view_as_real(spectrum)
-    if parts.device.type == "cpu":
-        parts = parts.to(torch.float32)  # products of matrices are faster, and as exact as those of `features`
-    squares = parts.square_()
+    squares = torch.view_as_real(spectrum).to(precision).square_()
     energies: Tensor = squares[..., 0] + squares[..., 1]
     if front_end.power == 2:
         return energies
