@@ -24,11 +24,11 @@ def clip_costs(truth: Truth, predicted: NDArray[np.integer], metric: Metric) -> 
     Returns:
         Costs from 0 up, in the shape of `predicted`; NaN throughout where the figure is not defined.
     """
-    if metric in ("far", "macro_far"):
-        return _accept_costs(truth, predicted, metric)
-    weights = _reject_weights(truth, metric)
+    if metric == "macro_far":
+        return _accept_costs(truth, predicted)
+    weights = _weights(truth, metric)
     wrong: NDArray[np.bool_] = np.not_equal(predicted, truth.truth)
-    if metric == "confusion_rate":
+    if metric in ("confusion_rate", "far"):
         wrong &= predicted < truth.num_keywords
     costs: NDArray[np.float64] = np.multiply(wrong, weights)  # where the weights are NaN, every cost is
     return costs
@@ -40,7 +40,7 @@ def value_of(costs: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
     return np.asarray(1 - total) if metric.endswith("accuracy") else total
 
 
-def _reject_weights(truth: Truth, metric: Metric) -> NDArray[np.float64]:
+def _weights(truth: Truth, metric: Metric) -> NDArray[np.float64]:
     """What a wrong label costs, for each clip."""
     codes = truth.truth
     if metric == "accuracy":
@@ -48,24 +48,21 @@ def _reject_weights(truth: Truth, metric: Metric) -> NDArray[np.float64]:
     counts = np.bincount(codes, minlength=len(truth.labels))
     if metric == "balanced_accuracy":
         return _mean_weights(counts)[codes]
-    counts[truth.num_keywords :] = 0
+    counts[slice(truth.num_keywords) if metric == "far" else slice(truth.num_keywords, None)] = 0
     per_label = _mean_weights(counts) if metric == "macro_frr" else np.where(counts > 0, _inverse(int(counts.sum())), 0)
     if not counts.any():
         return np.full(len(codes), np.nan)
     return np.asarray(per_label[codes])
 
 
-def _accept_costs(truth: Truth, predicted: NDArray[np.integer], metric: Metric) -> NDArray[np.float64]:
-    """What taking a clip for a keyword costs: background clips alone count for `far`, all others for `macro_far`."""
-    keywords, num_clips = truth.num_keywords, len(truth.truth)
+def _accept_costs(truth: Truth, predicted: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What taking a clip for a keyword that it is not costs in the mean over the keywords."""
+    keywords = truth.num_keywords
     wrong = (predicted != truth.truth) & (predicted < keywords)
-    background = truth.truth >= keywords
-    negatives = num_clips - np.bincount(truth.truth, minlength=len(truth.labels))
+    negatives = len(truth.truth) - np.bincount(truth.truth, minlength=len(truth.labels))
     negatives[keywords:] = 0
-    if not (background if metric == "far" else negatives).any():
+    if not negatives.any():
         return np.full(predicted.shape, np.nan)
-    if metric == "far":
-        return np.where(wrong & background, 1 / background.sum(), 0.0)
     return np.where(wrong, _mean_weights(negatives)[predicted], 0.0)
 
 
