@@ -9,7 +9,6 @@ docstring and the model's card, and the form. An entry whose model is the one th
 
 from __future__ import annotations
 
-import argparse
 import csv
 import inspect
 import json
@@ -20,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import kwsbench
+from commands import kwsbench, parser_on_runs
 from results_table import RESULTS
 
 from kwsbench.baseline import Baseline, is_torch, load_baseline
@@ -51,11 +50,7 @@ class Best:
 
 def main() -> None:
     """Makes what is missing or has another model now."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", help="name of a prepared manifest")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the models were trained")
-    arguments = parser.parse_args()
+    arguments = parser_on_runs(__doc__).parse_args()
     for best in _all_best(arguments.runs):
         there = ENTRIES / best.name / "model.pt"
         if not there.exists() or sha256_of_file(there) != sha256_of_file(best.model):

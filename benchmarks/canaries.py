@@ -8,11 +8,10 @@ accuracy, the points that each change costs, and how many labels it changes.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+from commands import parser_on_runs
 
 from kwsbench.dataset.clips import PreparedDataset, load_samples, open_dataset
 from kwsbench.dataset.places import places
@@ -24,7 +23,7 @@ SEED = "the benchmark"  # in the place of the hash of a model
 
 def main() -> None:
     """Prints a row per model."""
-    arguments = _arguments()
+    arguments = parser_on_runs(__doc__).parse_args()
     dataset = open_dataset(arguments.manifest, places(arguments.data))
     clips, truth = _canaries(dataset)
     print(f"| model | accuracy | {' | '.join(name for name in clips if name != UNCHANGED)} |")
@@ -33,14 +32,6 @@ def main() -> None:
         if path.suffix in {".pt", ".txt"}:
             name = f"{path.parent.parent.name} {path.parent.name}"
             print(f"| {name} | {' | '.join(_row(load_model(path), clips, truth, dataset))} |", flush=True)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", help="name of a prepared manifest")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    return parser.parse_args()
 
 
 def _canaries(dataset: PreparedDataset) -> tuple[dict[str, Samples], np.ndarray]:

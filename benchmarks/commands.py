@@ -1,7 +1,8 @@
-"""Runs commands of kwsbench as a user would: each in a process of its own."""
+"""What the benchmarks on trained models share: their options, and commands of kwsbench, each in a process of its own."""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -25,3 +26,19 @@ def kwsbench(*words: str, log: Path | None = None, may_fail: bool = False) -> st
     if done.returncode and not may_fail:
         raise SystemExit(f"`kwsbench {' '.join(words)}` failed{f'; see {log}' if log else ''}")
     return done.stdout
+
+
+def parser_on_runs(description: str | None, *first: str) -> argparse.ArgumentParser:
+    """Makes a parser for a prepared manifest, `--data` and `--runs`.
+
+    Args:
+        description: What the program does, as it is written.
+        first: Arguments that come before the manifest.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in first:
+        parser.add_argument(name)
+    parser.add_argument("manifest", help="name of a prepared manifest")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are trained")
+    return parser

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import kwsbench
+from commands import kwsbench, parser_on_runs
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("baseline")
-    parser.add_argument("manifest", help="name of a prepared manifest")
+    parser = parser_on_runs(__doc__, "baseline")
     parser.add_argument("ideas", nargs="*", metavar="KEY=VALUE", help="a change of the configuration each")
     parser.add_argument(
         "--recipe", action="append", default=[], metavar="KEY=VALUE", help="a change of the recipe each"
@@ -61,8 +59,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--teacher", action="append", default=[], type=Path, help="a checkpoint to learn from, or several"
     )
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are trained")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, of one thread each")

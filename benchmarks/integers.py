@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from commands import kwsbench
+from commands import kwsbench, parser_on_runs
 
 FORMS = {
     "float, ONNX": ("tc_resnet8", "onnx", "model.onnx"),
@@ -38,7 +38,7 @@ class Tested:
 
 def main() -> None:
     """Prints a row per form."""
-    arguments = _arguments()
+    arguments = parser_on_runs(__doc__).parse_args()
     tested = {form: _of_all_seeds(*how, arguments) for form, how in FORMS.items()}
     times_s = _times({form: models[0].path for form, models in tested.items()})
     reference = next(iter(FORMS))
@@ -50,14 +50,6 @@ def main() -> None:
         ratio = statistics.median(mine / other for mine, other in zip(times_s[form], times_s[reference], strict=True))
         accuracy = f"{statistics.fmean(model.accuracy for model in models):.2f}"
         print(f"| {form} | {accuracy} | {size:,} | {100 * share:.0f} % | {mean_ms:.3f} ms | {ratio:.2f} |")
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", help="name of a prepared manifest")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    return parser.parse_args()
 
 
 def _of_all_seeds(baseline: str, target: str, name: str, arguments: argparse.Namespace) -> list[Tested]:

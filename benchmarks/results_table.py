@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commands import kwsbench
+from commands import kwsbench, parser_on_runs
 
 from kwsbench.baseline import is_torch, load_baseline
 from kwsbench.catalogue import baseline_paths
@@ -91,11 +91,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", help="name of a prepared manifest")
+    parser = parser_on_runs(__doc__)
     parser.add_argument("baselines", nargs="*", help="default: all")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where models are trained")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seeds", type=int, default=NUM_SEEDS)
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, of one thread each")
