@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 _Part = TypeVar("_Part")
 _Made = TypeVar("_Made")
 
-_MORE_AHEAD = 3
+_LEAST_AHEAD = 4
 _ORDER, _DRAWS = 0, 1  # so that the order of clips and what is drawn for them have nothing in common
 
 
@@ -49,10 +49,10 @@ def made_ahead(make: Callable[[_Part], _Made], parts: Sequence[_Part], num_threa
     Args:
         make: What to do with a part; it should spend its time outside of Python's lock.
         parts: The parts.
-        num_threads: How many are made at a time beside the caller; so many and three more are made ahead of it.
+        num_threads: How many are made at a time beside the caller; twice as many are made ahead of it, at least four.
     """
     with ThreadPoolExecutor(num_threads) as pool:
-        ahead = num_threads + _MORE_AHEAD
+        ahead = max(_LEAST_AHEAD, 2 * num_threads)
         pending = deque((part, pool.submit(make, part)) for part in parts[:ahead])
         try:
             for part in parts[ahead:]:
